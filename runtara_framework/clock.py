@@ -37,5 +37,5 @@ class SystemClock:
 
     async def sleep_until(self, moment_ms: int) -> None:
         # The wall clock may be set while we wait, so look again rather than trust one long timer.
-        while (rest := moment_ms - time.time_ns() / 1e6) > 0:
+        while (rest := moment_ms - time.time_ns() / 1e6) > 0:  # noqa: ASYNC110  # no event ends a wait for time
             await asyncio.sleep(min(rest / 1000, 60.0))
