@@ -15,7 +15,7 @@ class ErrorInfo(msgspec.Struct, frozen=True, kw_only=True):
     """One error code that a capability may raise."""
 
     code: str
-    category: str = "permanent"  # transient | permanent
+    category: str = "permanent"  # transient | permanent | timeout
     description: str = ""
 
 
@@ -55,6 +55,16 @@ class CapabilityInfo(msgspec.Struct, frozen=True, kw_only=True):
         return self.deterministic and not self.side_effects
 
 
+class ConnectionTypeInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """One kind of connection: the parameters that it has, and which of them are secret."""
+
+    integration_id: str
+    title: str = ""
+    description: str = ""
+    fields: tuple[FieldInfo, ...] = ()
+    schema: dict[str, Any] = {}
+
+
 class AgentInfo(msgspec.Struct, frozen=True, kw_only=True):
     """One agent and all of its capabilities."""
 
@@ -62,7 +72,8 @@ class AgentInfo(msgspec.Struct, frozen=True, kw_only=True):
     title: str = ""
     description: str = ""
     capabilities: tuple[CapabilityInfo, ...] = ()
-    connection_types: tuple[str, ...] = ()
+    connection_types: tuple[str, ...] = ()  # integration ids
+    connections: tuple[ConnectionTypeInfo, ...] = ()  # what they are, where it is known
     secure: bool = False  # may receive the parameters of a Connection step
     distribution: str = ""
 
