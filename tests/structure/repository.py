@@ -11,7 +11,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 KERNEL = "runtara_framework"
-PLUGINS = {folder.name: folder for folder in sorted((ROOT / "plugins").iterdir()) if folder.is_dir()}
+PLUGINS = {path.parent.name: path.parent for path in sorted(ROOT.glob("plugins/*/pyproject.toml"))}
 GENERATED = {"build", "dist", "node_modules", "__pycache__"}
 """Folders that tools make; those that begin with a dot are left out as well, except `.ci`."""
 
