@@ -108,7 +108,8 @@ class Launch(Record):
     claimed_at_ms: int
     image: Image
     env: dict[str, str] = {}
-    remaining_ms: int | None = None  # of the instance's running time; None = no limit
+    timeout_ms: int | None = None  # the instance's running time over all launches; None = no limit
+    remaining_ms: int | None = None  # what is left of it
     restarts: int = 0
     handle: dict[str, Any] | None = None  # what the runner needs to find the process again
     ended_at_ms: int | None = None

@@ -21,7 +21,9 @@ It may provide:
 
 * Connection types: subclasses of `ConnectionParameters`, listed in `@agent(connection_types=...)`. A connection is
   checked against its type before a capability sees it, and its secret fields are removed from every error text.
-* `async def aclose(self)` on the class or object: called once when the instance's process is about to end.
+* `def warm_up(self)` on the class or object, or in the module: imports what a call will need. A process that others are
+  forked from calls it, so it opens no connection and starts no thread.
+* `async def aclose(self)`, likewise: called once when the instance's process is about to end.
 
 It must not keep anything in memory that a later step relies on: the next step may run in another process.
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from runtara_framework.model import (
@@ -179,9 +180,10 @@ class Persistence(Driver, ABC):
     # -- schema -----------------------------------------------------------------------------------------
 
     @abstractmethod
-    async def migrate(self) -> str:
+    async def migrate(self, extra: Sequence[Path] = ()) -> str:
         """Bring the schema to this version's; return the revision. Called before anything else; idempotent; safe if two
-        servers do it at once. Raises `MigrationError` for a database that is newer than this version."""
+        servers do it at once. `extra` are directories of alembic revisions, branches of their own that plugins bring.
+        Raises `MigrationError` for a database that is newer than this version."""
 
     @abstractmethod
     async def secret(self, name: str, candidate: bytes) -> bytes:
@@ -324,9 +326,9 @@ class Persistence(Driver, ABC):
         the same one."""
 
     @abstractmethod
-    async def next_due_ms(self) -> int | None:
-        """The earliest moment at which something waits for: a SUSPENDED instance's wake time or an unclaimed PENDING
-        instance's due time in the future or past; None if nothing waits."""
+    async def next_due_ms(self, *, after_ms: int) -> int | None:
+        """The earliest moment after `after_ms` at which something becomes due: a SUSPENDED instance's wake time or an
+        unclaimed PENDING instance's due time; None if nothing does."""
 
     # -- checkpoints and events -----------------------------------------------------------------------------
 
