@@ -1,0 +1,65 @@
+"""JSON, as programs hand it over: encoded once, by msgspec, and never with a silent null."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from runtara_framework.sdk.failure import OUTPUT_INVALID, Failure
+
+
+def _foreign(value: Any) -> Any:
+    """What msgspec does not know: a pydantic model, by its own method, without importing pydantic."""
+    dump = getattr(value, "model_dump", None)
+    if callable(dump):
+        return dump(mode="json", by_alias=True)
+    raise NotImplementedError
+
+
+_encoder = msgspec.json.Encoder(enc_hook=_foreign)
+_stable = msgspec.json.Encoder(enc_hook=_foreign, order="deterministic")
+_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
+
+
+def encode(value: Any, what: str, *, stable: bool = False, code: str = OUTPUT_INVALID) -> bytes:
+    """`value` as JSON. `what` names it in messages ("the output"). `stable`: equal values give equal bytes, whatever the
+    order of their keys. Raises `Failure` with `code` for what is no JSON: other types, NaN, infinities, cycles."""
+    try:
+        data = (_stable if stable else _encoder).encode(value)
+    except (TypeError, ValueError, NotImplementedError, RecursionError, msgspec.MsgspecError) as error:
+        reason = "it is too deep or contains itself" if isinstance(error, RecursionError) else str(error)
+        raise Failure(code, f"{what} cannot be written as JSON: {reason or type(value).__qualname__}") from error
+    # msgspec writes NaN and infinities as null; look for one only where there is a null at all.
+    if b"null" in data and (place := _not_a_number(value, what)):
+        raise Failure(code, f"{what} cannot be written as JSON: {place} is no finite number")
+    return data
+
+
+def decode(data: bytes) -> Any:
+    """The JSON value of `data`. Raises `ValueError` (msgspec's) if it is not JSON."""
+    return _decoder.decode(data)
+
+
+def _not_a_number(value: Any, place: str) -> str | None:
+    stack: list[tuple[Any, str]] = [(value, place)]
+    while stack:
+        item, where = stack.pop()
+        if isinstance(item, float):
+            if not math.isfinite(item):
+                return where
+        elif isinstance(item, Mapping):
+            stack.extend((member, f"{where}.{name}") for name, member in item.items())
+        elif isinstance(item, (list, tuple, set, frozenset)):
+            stack.extend((member, f"{where}[{index}]") for index, member in enumerate(item))
+        elif isinstance(item, msgspec.Struct) or hasattr(item, "__dataclass_fields__"):
+            stack.extend((getattr(item, name), f"{where}.{name}") for name in _fields(item))
+        elif callable(dump := getattr(item, "model_dump", None)):
+            stack.append((dump(), where))
+    return None
+
+
+def _fields(item: Any) -> list[str]:
+    return list(getattr(item, "__struct_fields__", None) or item.__dataclass_fields__)
