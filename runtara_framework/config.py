@@ -243,13 +243,13 @@ def _leaves(table: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[tuple[t
 def _environment(environ: Mapping[str, str]) -> Iterator[tuple[tuple[str, ...], Any, str]]:
     for name, key in ENVIRONMENT_NAMES.items():
         if environ.get(name):
-            yield key, _literal(environ[name]), name
+            yield key, literal(environ[name]), name
     for name in sorted(environ):
         if name.startswith(PREFIX):
-            yield tuple(name[len(PREFIX) :].lower().split("__")), _literal(environ[name]), name
+            yield tuple(name[len(PREFIX) :].lower().split("__")), literal(environ[name]), name
 
 
-def _literal(text: str) -> Any:
+def literal(text: str) -> Any:
     """The TOML value that the text writes, else the text itself."""
     try:
         return tomllib.loads(f"value = {text}")["value"]

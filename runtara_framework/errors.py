@@ -201,6 +201,13 @@ class LaunchFailed(RuntaraError):
     code = "LAUNCH_FAILED"
 
 
+class CapabilityNotFound(RuntaraError):
+    """The agent has no capability with that id."""
+
+    code = "CAPABILITY_NOT_FOUND"
+    kind = ErrorKind.NOT_FOUND
+
+
 # -- the server and its parts -----------------------------------------------------------------------------
 
 

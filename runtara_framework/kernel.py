@@ -194,11 +194,35 @@ def _loopback(host: str | None) -> bool:
 # -- drivers ----------------------------------------------------------------------------------------------
 
 
+def enabled_drivers(settings: Settings) -> dict[str, set[str]]:
+    """The names of the drivers that a server with these settings loads, by kind."""
+    addresses = (*core_addresses(settings), *environment_addresses(settings))
+    return {
+        "persistence": {_persistence_name(settings)},
+        "runner": set(settings.runner.enabled or [settings.runner.default]),
+        "transport": {address.partition("://")[0] for address in addresses},
+        "scheduler": {settings.scheduler.driver},
+    }
+
+
+async def open_persistence(settings: Settings, stack: AsyncExitStack) -> Persistence:
+    """Storage alone, at this version's schema, locked against a server on the same data directory."""
+    data_dir = _claim_data_dir(settings.server.data_dir, stack)
+    hooks = Hooks()
+    hooks.load_installed(disabled=frozenset(settings.plugins.disabled))
+    context = DriverContext(clock=SystemClock(), data_dir=data_dir, node_id=_node_id(data_dir), logger=logger)
+    return await _persistence(settings, context, hooks, stack)
+
+
+def _persistence_name(settings: Settings) -> str:
+    scheme = settings.database_url.partition(":")[0].partition("+")[0]
+    return {"postgres": "postgresql"}.get(scheme, scheme)
+
+
 async def _persistence(settings: Settings, context: DriverContext, hooks: Hooks, stack: AsyncExitStack) -> Persistence:
-    url = settings.database_url
-    name = url.partition(":")[0].partition("+")[0]
-    cls = drivers.load(PERSISTENCE, {"postgres": "postgresql"}.get(name, name))
-    driver = drivers.configure(cls, {**settings.persistence, "url": url}, context, where="[persistence]")
+    cls = drivers.load(PERSISTENCE, _persistence_name(settings))
+    table = {**settings.persistence, "url": settings.database_url}
+    driver = drivers.configure(cls, table, context, where="[persistence]")
     await driver.start(stack)
     extra = [path for paths in hooks.collect_now("runtara_migrations") for path in paths]
     await driver.migrate(extra)

@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 
+from runtara_framework.errors import CapabilityNotFound
+
 
 class ErrorInfo(msgspec.Struct, frozen=True, kw_only=True):
     """One error code that a capability may raise."""
@@ -83,3 +85,11 @@ class AgentInfo(msgspec.Struct, frozen=True, kw_only=True):
             if capability.id == capability_id or capability_id in capability.aliases:
                 return capability
         return None
+
+    def require(self, capability_id: str) -> CapabilityInfo:
+        """`capability`, or `CapabilityNotFound`."""
+        capability = self.capability(capability_id)
+        if capability is None:
+            known = ", ".join(c.id for c in self.capabilities)
+            raise CapabilityNotFound(f"agent {self.id!r} has no capability {capability_id!r}; it has: {known}")
+        return capability

@@ -299,10 +299,11 @@ class EnvironmentService:
     # -- agents -----------------------------------------------------------------------------------------
 
     async def list_agents(self, request: m.ListAgents) -> m.Agents:
-        return m.Agents(agents=[msgspec.to_builtins(agent) for agent in self._agents.list()])
+        return m.Agents(agents=[msgspec.to_builtins(agent) for agent in self._agents.listing().agents])
 
     async def get_capability(self, request: m.GetCapability) -> m.Capability:
-        agent, capability = self._agents.describe(request.agent_id, request.capability_id)
+        agent = self._agents.info(request.agent_id)
+        capability = agent.require(request.capability_id)
         return m.Capability(agent_id=agent.id, capability=msgspec.to_builtins(capability))
 
 
