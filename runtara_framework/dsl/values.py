@@ -43,11 +43,17 @@ class Immediate(Model):
     value: Any
 
 
+def _members_tag(value: Any) -> str | None:
+    if isinstance(value, dict):
+        return "object"
+    return "array" if isinstance(value, list) else None
+
+
 class Composite(Model):
     """An object or an array built of mapping values."""
 
     value_type: Literal["composite"]
-    value: dict[str, MappingValue] | list[MappingValue]
+    value: Members
 
 
 class Template(Model):
@@ -66,6 +72,14 @@ MappingValue = Annotated[
         _value_tag,
         custom_error_type="value_type_unknown",
         custom_error_message="valueType must be reference, immediate, composite or template",
+    ),
+]
+Members = Annotated[
+    Annotated[dict[str, MappingValue], Tag("object")] | Annotated[list[MappingValue], Tag("array")],
+    Discriminator(
+        _members_tag,
+        custom_error_type="members_unknown",
+        custom_error_message="the value of a composite is an object or an array of mapping values",
     ),
 ]
 InputMapping = dict[str, MappingValue]
@@ -92,7 +106,7 @@ class ReferenceTest(Model):
     def mapping(self) -> Reference:
         """The mapping value whose truth is asked for."""
         given: dict[str, Any] = {"default": self.default} if self.given("default") else {}
-        return Reference(value_type="reference", value=self.value, type=self.value_type_hint, **given)
+        return Reference(valueType="reference", value=self.value, type=self.value_type_hint, **given)
 
 
 class ImmediateTest(Model):
@@ -105,7 +119,7 @@ class ImmediateTest(Model):
     @property
     def mapping(self) -> Immediate:
         """The mapping value whose truth is asked for."""
-        return Immediate(value_type="immediate", value=self.value)
+        return Immediate(valueType="immediate", value=self.value)
 
 
 class CompositeTest(Model):
@@ -113,12 +127,12 @@ class CompositeTest(Model):
 
     type: Literal["value"]
     value_type: Literal["composite"]
-    value: dict[str, MappingValue] | list[MappingValue]
+    value: Members
 
     @property
     def mapping(self) -> Composite:
         """The mapping value whose truth is asked for."""
-        return Composite(value_type="composite", value=self.value)
+        return Composite(valueType="composite", value=self.value)
 
 
 class TemplateTest(Model):
@@ -131,7 +145,7 @@ class TemplateTest(Model):
     @property
     def mapping(self) -> Template:
         """The mapping value whose truth is asked for."""
-        return Template(value_type="template", value=self.value)
+        return Template(valueType="template", value=self.value)
 
 
 def _condition_tag(value: Any) -> str | None:

@@ -1,0 +1,218 @@
+"""One mapping resolver: coercion and default, destinations, literals; data that looks like a mapping is data."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtara_framework.dsl.errors import CoercionFailed, DestinationClash, EvaluationError, PathTypeError
+from runtara_framework.dsl.mapping import (
+    MISSING,
+    coerce,
+    is_mapping,
+    is_reference,
+    nest,
+    ref,
+    resolve_inputs,
+    resolve_output,
+    resolve_references,
+    resolve_value,
+)
+from runtara_framework.dsl.paths import parse_path
+
+from .strategies import json_values
+
+FAILS = object()
+SCOPE: dict[str, Any] = {
+    "data": {
+        "n": "12",
+        "text": "abc",
+        "list": [1],
+        "null": None,
+        "marker": {"valueType": "reference", "value": "data.n"},
+    },
+    "variables": {"v": 2},
+}
+
+
+@pytest.mark.parametrize(
+    ("hint", "value", "expected"),
+    [
+        ("string", "x", "x"), ("string", 1, "1"), ("string", 1.0, "1.0"), ("string", True, "true"),
+        ("string", None, None), ("string", {"a": [1, "é"]}, '{"a":[1,"é"]}'),
+        ("integer", 3, 3), ("integer", 3.0, 3), ("integer", "3", 3), ("integer", "3.0", 3), ("integer", True, 1),
+        ("integer", False, 0), ("integer", None, None), ("integer", 3.5, FAILS), ("integer", "3.5", FAILS),
+        ("integer", "abc", FAILS), ("integer", "", FAILS), ("integer", [], FAILS), ("integer", {}, FAILS),
+        ("integer", "12345678901234567890", 12345678901234567890),
+        ("number", 3, 3), ("number", "3.5", 3.5), ("number", "1e2", 100.0), ("number", True, 1),
+        ("number", "abc", FAILS), ("number", "NaN", FAILS), ("number", [1], FAILS), ("number", None, None),
+        ("boolean", "true", True), ("boolean", "1", True), ("boolean", "True", False), ("boolean", "", False),
+        ("boolean", 2, True), ("boolean", 0, False), ("boolean", [], False), ("boolean", [0], True),
+        ("boolean", {}, False), ("boolean", None, None), ("boolean", False, False),
+        ("json", "{}", "{}"), ("file", {"content": ""}, {"content": ""}), (None, "3", "3"),
+    ],
+)  # fmt: skip
+def test_coercion(hint: str | None, value: Any, expected: Any) -> None:
+    if expected is FAILS:
+        with pytest.raises(CoercionFailed) as caught:
+            coerce(value, hint, parse_path("data.x"))
+        assert caught.value.code == "COERCION_FAILED" and "data.x" in caught.value.message
+    else:
+        result = coerce(value, hint)
+        assert result == expected and type(result) is type(expected)
+
+
+@pytest.mark.parametrize(
+    ("path", "hint", "default", "expected"),
+    [
+        ("data.n", "integer", MISSING, 12),
+        ("data.missing", None, MISSING, None),
+        ("data.missing", "integer", MISSING, None),
+        ("data.missing", "integer", "7", 7),
+        ("data.null", None, "d", "d"),
+        ("data.text", "integer", 0, 0),
+        ("data.list.name", None, "d", "d"),
+        ("data.list.name", None, None, None),
+        ("data.text", "integer", None, None),
+        ("data.list[0]", None, "d", 1),
+        ("variables.v", "string", MISSING, "2"),
+    ],
+)
+def test_a_reference_is_looked_up_coerced_and_defaulted(
+    path: str, hint: str | None, default: Any, expected: Any
+) -> None:
+    assert ref(SCOPE, path, hint, default) == expected
+    mapping = {"valueType": "reference", "value": path}
+    mapping |= {"type": hint} if hint else {}
+    mapping |= {"default": default} if default is not MISSING else {}
+    assert resolve_value(mapping, SCOPE) == expected
+
+
+def test_without_a_default_mistakes_are_loud() -> None:
+    with pytest.raises(PathTypeError):
+        ref(SCOPE, "data.list.name")
+    with pytest.raises(CoercionFailed):
+        ref(SCOPE, "data.text", "number")
+    with pytest.raises(CoercionFailed):
+        ref(SCOPE, "data.missing", "integer", "a default that is no number")
+
+
+def test_dots_in_destination_keys_build_objects() -> None:
+    assert nest([("a.b", 1), ("a.c.d", 2), ("e", {"x": 1})]) == {"a": {"b": 1, "c": {"d": 2}}, "e": {"x": 1}}
+
+
+@pytest.mark.parametrize("keys", [["a", "a.b"], ["a.b", "a"], ["a.b", "a.b.c"], ["a", "a"]])
+def test_destinations_that_clash_are_refused(keys: list[str]) -> None:
+    for value in (1, {}, {"b": 1}, None):
+        with pytest.raises(DestinationClash):
+            nest([(key, value) for key in keys])
+
+
+def test_nesting_never_writes_into_a_value_that_was_mapped() -> None:
+    value: dict[str, Any] = {}
+    with pytest.raises(DestinationClash):
+        nest([("a", value), ("a.b", 1)])
+    assert value == {}
+
+
+def test_composites_build_objects_and_arrays_and_keep_dots_in_keys() -> None:
+    mapping = {"valueType": "composite", "value": {
+        "a.b": {"valueType": "immediate", "value": {"valueType": "reference", "value": "data.n"}},
+        "l": {"valueType": "composite", "value": [{"valueType": "reference", "value": "data.n"}]}}}  # fmt: skip
+    assert resolve_value(mapping, SCOPE) == {"a.b": {"valueType": "reference", "value": "data.n"}, "l": ["12"]}
+
+
+def test_references_inside_literals_are_resolved_for_agents_only() -> None:
+    literal = {
+        "where": [{"valueType": "reference", "value": "data.n", "type": "integer"}],
+        "as": {"valueType": "reference"},
+    }
+    inputs = {"q.x": {"valueType": "immediate", "value": literal},
+              "r": {"valueType": "immediate", "value": {"valueType": "reference", "value": "data.text"}}}  # fmt: skip
+    assert resolve_inputs(inputs, SCOPE) == {"q": {"x": literal}, "r": {"valueType": "reference", "value": "data.text"}}
+    assert resolve_inputs(inputs, SCOPE, for_agent=True) == {
+        "q": {"x": {"where": [12], "as": {"valueType": "reference"}}},
+        "r": "abc",
+    }
+    assert resolve_inputs(None, SCOPE) == {}
+
+
+def test_switch_outputs_are_resolved_at_any_depth() -> None:
+    output = {"a": [{"valueType": "reference", "value": "data.n"}, {"valueType": "immediate", "value": {
+        "valueType": "reference", "value": "data.n"}}], "t": {"valueType": "template", "value": "<{{ data.text }}>"},
+        "c": {"valueType": "composite", "value": []}, "no": {"valueType": "immediate"}}  # fmt: skip
+    assert resolve_output(output, SCOPE) == {
+        "a": ["12", {"valueType": "reference", "value": "data.n"}],
+        "t": "<abc>",
+        "c": [],
+        "no": {"valueType": "immediate"},
+    }
+
+
+def test_data_that_looks_like_a_mapping_passes_untouched() -> None:
+    marker = SCOPE["data"]["marker"]
+    inputs_marker = {"valueType": "reference", "value": "data.marker"}
+    inputs = {"m": {"valueType": "reference", "value": "data.marker"},
+              "n": {"valueType": "immediate", "value": {"in": inputs_marker}}}  # fmt: skip
+    assert resolve_inputs(inputs, SCOPE, for_agent=True) == {"m": marker, "n": {"in": marker}}
+    assert resolve_output({"valueType": "reference", "value": "data.marker"}, SCOPE) == marker
+
+
+@pytest.mark.parametrize(
+    ("literal", "reference", "mapping"),
+    [
+        ({"valueType": "reference", "value": "data.x"}, True, True),
+        ({"valueType": "reference", "value": "data.x", "type": "json", "default": 1}, True, True),
+        ({"valueType": "reference", "value": "data.x", "extra": 1}, False, False),
+        ({"valueType": "reference", "value": 5}, False, False),
+        ({"valueType": "immediate", "value": 5}, False, True),
+        ({"valueType": "immediate", "value": 5, "type": "json"}, False, False),
+        ({"valueType": ["immediate"], "value": 5} | {"valueType": "other"}, False, False),
+        ("data.x", False, False),
+    ],
+)
+def test_what_counts_as_a_mapping_is_exact(literal: Any, reference: bool, mapping: bool) -> None:
+    assert (is_reference(literal), is_mapping(literal)) == (reference, mapping)
+
+
+def test_something_that_is_no_mapping_is_an_error_not_null() -> None:
+    for wrong in ({}, {"valueType": "reference", "value": 1}, {"valueType": "composite", "value": 1}):
+        with pytest.raises(EvaluationError):
+            resolve_value(wrong, SCOPE)
+
+
+@given(json_values, st.sampled_from([None, "string", "integer", "number", "boolean", "json", "file"]))
+def test_coercion_gives_a_value_of_the_type_or_fails(value: Any, hint: str | None) -> None:
+    try:
+        result = coerce(value, hint)
+    except CoercionFailed:
+        assert hint in ("integer", "number")
+        return
+    assert coerce(result, hint) == result
+    types = {"string": str, "integer": int, "number": (int, float), "boolean": bool}
+    assert value is None or hint not in types or isinstance(result, types[hint])  # type: ignore[arg-type]
+    json.dumps(result, allow_nan=False)
+
+
+@given(json_values)
+def test_resolving_literals_never_fails_on_values_without_mappings(value: Any) -> None:
+    assert resolve_references(value, {}) == value
+    assert resolve_output(value, {}) == value
+    assert resolve_value({"valueType": "immediate", "value": value}, {}) is value
+
+
+@given(st.dictionaries(st.text("ab.", min_size=1, max_size=4), st.integers(), max_size=5))
+def test_nesting_keeps_every_value_or_refuses(values: dict[str, int]) -> None:
+    try:
+        nested = nest(values.items())
+    except DestinationClash:
+        return
+    for key, value in values.items():
+        found: Any = nested
+        for part in key.split("."):
+            found = found[part]
+        assert found == value

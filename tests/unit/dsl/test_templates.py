@@ -1,0 +1,123 @@
+"""Templates render JSON values as JSON does, fail through null, reach nothing outside, and end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtara_framework.dsl.errors import TemplateFailed
+from runtara_framework.dsl.mapping import render
+from runtara_framework.dsl.templates import references
+
+from .strategies import json_values
+
+SCOPE: dict[str, Any] = {
+    "data": {
+        "n": 1, "f": 1.5, "yes": True, "null": None, "s": "hi <b>", "list": [1, True, None, {"k": "é"}],
+        "items": [{"n": 1, "g": "x"}, {"n": 2, "g": "y"}], "0": "zero", "big": 10**30,
+    }
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("template", "text"),
+    [
+        ("Hello {{ data.s }}", "Hello hi <b>"),
+        ("{{ data.n }} {{ data.f }} {{ data.yes }} {{ data.big }}", f"1 1.5 true {10**30}"),
+        ("[{{ data.null }}{{ data.missing }}]", "[]"),
+        ("{{ data.list }}", '[1,true,null,{"k":"é"}]'),
+        (
+            "{{ data.list | tojson }}{{ data.s | tojson }}{{ data.missing | tojson }}",
+            '[1,true,null,{"k":"é"}]"hi <b>"null',
+        ),
+        ('{{ {"b": 1, "a": none} | tojson }}', '{"b":1,"a":null}'),
+        ("{{ data.list[-1].k }}{{ data.list.0 }}{{ data['items'][1].n }}{{ data[0] }}", "é12zero"),
+        ("{{ data.list[9] }}{{ data.s.nothing }}", ""),
+        ("{% for i in data.items %}{{ loop.index }}{{ i.g }}{{ ',' if not loop.last }}{% endfor %}", "1x,2y"),
+        ("{% for k, v in data.items[0].items() %}{{ k }}={{ v }};{% endfor %}", "n=1;g=x;"),
+        ("{{ data.s.upper() }}{{ data.s | length }}{{ data.s[0:2] }}", "HI <B>6hi"),
+        ("{{ 'a' ~ true ~ none ~ data.list[3] }}", 'atrue{"k":"é"}'),
+        ("{{ data.items | map(attribute='n') | sum }}{{ data.items | map(attribute='g') | join('-') }}", "3x-y"),
+        ("{% for g in data.items | groupby('g') %}{{ g.grouper }}{{ g.list | length }}{% endfor %}", "x1y1"),
+        (
+            "{% set ns = namespace(t=0) %}{% for i in data.items %}{% set ns.t = ns.t + i.n %}{% endfor %}{{ ns.t }}",
+            "3",
+        ),
+        ("{{ data.missing | default('d') }}{{ data.missing is defined }}{{ 'x' if data.null else 'y' }}", "dfalsey"),
+        ("{{ '%.2f' | format(data.f) }}{{ 3.14159 | round(2) }}{{ 123456 | round(1) }}", "1.503.14123456"),
+        ("{{ range(3) }}{{ data.items | map(attribute='n') }}", "[0,1,2][1,2]"),
+        ("{{ data.s | e }}", "hi &lt;b&gt;"),
+        ("{% macro m(x) %}<{{ x }}>{% endmacro %}{{ m(data.n) }}", "<1>"),
+        ("", ""),
+    ],
+)
+def test_templates_render(template: str, text: str) -> None:
+    assert render(SCOPE, template) == text
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ data.missing.x }}", "{{ data.null.x }}", "{{ data.null[0] }}", "{{ nowhere.x }}", "{{ data.list.name }}",
+        "{{ data.missing | default({}) }}{{ data.missing.x | default('d') }}", "{{ data.list[9].x }}",
+        "{{", "{% for %}", "{{ data | nosuchfilter }}", "{{ 1 / 0 }}", "{{ 'a' + 1 }}",
+        "{% include 'x' %}", "{% import 'x' as y %}", "{% extends 'x' %}", "{% block a %}{% endblock %}",
+        "{{ ''.__class__.__mro__ }}", "{{ data.__class__.x }}", "{{ data['__class__'].x }}", "{{ (1).real.x }}",
+        "{{ data.s.format(1) }}", "{{ data.s | attr('upper') }}", "{{ range.__self__.x }}", "{{ data.items.append(1) }}",
+        "{{ namespace(a=1).__class__.x }}", "{{ lipsum() }}", "{{ data.list | random }}", "{{ data.s.upper }}",
+        "{{ 'a' * 100000000 }}", "{{ [0] * 100000000 }}", "{{ 10 ** 100000 }}", "{{ '%999999d' | format(1) }}",
+        "{{ '%*d' | format(9, 1) }}", "{{ 'a' | indent(99999999) }}", "{{ [] | batch(99999999, 0) | list }}",
+        "{% for i in range(200000) %}{% endfor %}", "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
+        "{% set a = 'x' * 9000000 %}{{ a ~ a }}", "{% set a = 'x' * 9000000 %}{{ a + a }}",
+        "{% set a = 'x' * 9000000 %}{{ a }}{{ a }}", "{% set a = 'x' * 9000000 %}{{ [a, a] | join }}",
+        "{{ " + "(" * 3000 + "1" + ")" * 3000 + " }}",
+    ],
+)  # fmt: skip
+def test_templates_fail_with_their_code_and_nothing_else(template: str) -> None:
+    with pytest.raises(TemplateFailed) as caught:
+        render(SCOPE, template)
+    assert caught.value.code == "TEMPLATE_ERROR"
+
+
+def test_a_template_sees_nothing_but_its_scope_and_helpers() -> None:
+    for name in ("self", "config", "request", "os", "now", "environment", "__builtins__", "lipsum"):
+        with pytest.raises(TemplateFailed):
+            render({}, "{{ " + name + ".x }}")
+
+
+@pytest.mark.parametrize(
+    ("template", "paths"),
+    [
+        ("{{ data.a.b }} {{ data.a }}", {("data", "a", "b"), ("data", "a")}),
+        ("{{ data['a.b'][0].c }}", {("data", "a.b", 0, "c")}),
+        ("{{ data.list[data.i].x }}", {("data", "list"), ("data", "i")}),
+        ("{{ steps.x.outputs.items() }}{{ variables.s.upper() }}", {("steps", "x", "outputs"), ("variables", "s")}),
+        ("{% for i in data.l %}{{ i.x }}{{ loop.index }}{% endfor %}", {("data", "l")}),
+        ("{% set t = data.a %}{{ t.b }}{{ range(data.n) }}", {("data", "a"), ("data", "n")}),
+        ("{% if loop.index > 0 %}{{ item | tojson }}{% endif %}", {("loop", "index"), ("item",)}),
+        ("{{ data.s.replace(data.a, variables.b) }}", {("data", "s"), ("data", "a"), ("variables", "b")}),
+        ("no references", set()),
+    ],
+)
+def test_the_paths_that_a_template_reads_are_found(template: str, paths: set[tuple[str | int, ...]]) -> None:
+    assert set(references(template)) == paths
+
+
+@given(json_values)
+def test_any_value_renders_as_its_json_and_survives_tojson(value: Any) -> None:
+    import json
+
+    text = render({"data": value}, "{{ data | tojson }}")
+    assert json.loads(text) == value
+    assert render({"data": value}, "{{ data }}") == ("" if value is None else value if isinstance(value, str) else text)
+
+
+@given(st.text("{}%. |()[]'\"dat+-*~_x01", max_size=25))
+def test_any_text_renders_or_fails_with_its_code(template: str) -> None:
+    try:
+        render({"data": {"a": [1]}}, template)
+    except TemplateFailed:
+        pass
