@@ -250,11 +250,14 @@ def _environment(environ: Mapping[str, str]) -> Iterator[tuple[tuple[str, ...], 
 
 
 def literal(text: str) -> Any:
-    """The TOML value that the text writes, else the text itself."""
+    """The boolean, quoted text, array or table that the text writes in TOML, else the text itself.
+
+    Numbers stay text: the field that they are meant for knows what it wants ("8" may be a directory), and reads them."""
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
+    return value if isinstance(value, bool | str | list | dict) else text
 
 
 def _put(values: dict[str, Any], origins: dict[str, str], key: tuple[str, ...], value: Any, origin: str) -> None:

@@ -37,7 +37,7 @@ class Hooks:
         self.failed: dict[str, Exception] = {}
 
     def register(self, plugin: object, name: str) -> None:
-        """Add a plugin. Raises `HookBroken` for a misspelt hook or an argument that the hook does not have."""
+        """Add a plugin; the last one registered is called first. Raises `HookBroken` for a misspelt hook or an argument that the hook does not have."""
         try:
             self._manager.register(plugin, name=name)
             self._manager.check_pending()
@@ -48,7 +48,8 @@ class Hooks:
 
     def load_installed(self, *, disabled: frozenset[str] = frozenset()) -> None:
         """Register every installed plugin by name; one that is broken is reported in `failed` and skipped."""
-        for entry_point in sorted(entry_points(group=GROUP), key=lambda ep: ep.name):
+        # pluggy calls the last registered first; the specs promise the order of names.
+        for entry_point in sorted(entry_points(group=GROUP), key=lambda ep: ep.name, reverse=True):
             if entry_point.name in disabled:
                 continue
             try:
@@ -93,7 +94,8 @@ class Hooks:
         answers = []
         for implementation in self._implementations(hook):
             answer = implementation.function(*(arguments[name] for name in implementation.argnames))
-            if inspect.isawaitable(answer):
+            if inspect.iscoroutine(answer):
+                answer.close()
                 raise HookBroken(f"{hook} of plugin {implementation.plugin_name!r} must not be async")
             answers.append(answer)
         return [answer for answer in answers if answer is not None]
