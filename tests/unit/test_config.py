@@ -79,7 +79,7 @@ def test_a_mistake_in_the_file_is_named_with_what_to_do(tmp_path: Path, text: st
 def test_a_named_file_must_exist_but_the_default_one_need_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert config.load(environ={}).origins == {}
-    with pytest.raises(ConfigError, match="missing.toml does not exist"):
+    with pytest.raises(ConfigError, match=r"missing\.toml does not exist"):
         config.load(Path("missing.toml"), environ={})
 
 

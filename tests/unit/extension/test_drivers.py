@@ -78,5 +78,5 @@ def test_a_drivers_table_is_validated_by_the_driver(tmp_path: Path) -> None:
         ConfigError, match=r"\[scheduler\.good\]: unknown key 'tick_second'; did you mean 'tick_seconds'"
     ):
         drivers.configure(cls, {"tick_second": 2}, context, where="[scheduler.good]")
-    with pytest.raises(ConfigError, match="tick_seconds: .*greater than 0"):
+    with pytest.raises(ConfigError, match=r"tick_seconds: .*greater than 0"):
         drivers.configure(cls, {"tick_seconds": 0}, context, where="[scheduler.good]")

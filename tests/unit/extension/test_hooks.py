@@ -45,7 +45,7 @@ async def test_a_disabled_plugin_is_not_even_imported(monkeypatch: pytest.Monkey
 def test_a_misspelt_hook_is_an_error_that_names_the_plugin() -> None:
     async def wrong(addresses: Any) -> None: ...
 
-    with pytest.raises(HookBroken, match="'mine' is not loaded: .*runtara_begun"):
+    with pytest.raises(HookBroken, match=r"'mine' is not loaded: .*runtara_begun"):
         Hooks().register(Plugin(runtara_begun=wrong), "mine")
 
 
