@@ -110,6 +110,14 @@ class Agent:
         except (RuntimeError, TypeError, ValueError) as error:  # pydantic has no one base for these
             raise DriverBroken(f"agent {declared.id!r} cannot be described: {error}") from error
 
+    def warm_up(self) -> None:
+        """Import and build now what the first call would need."""
+        for capability in self.capabilities:
+            _ = capability.is_async, capability.output
+        prepare = getattr(self.holder, "warm_up", None)
+        if prepare is not None:
+            prepare()
+
     async def aclose(self) -> None:
         """Let go of what the agent holds (connections to other systems)."""
         close = getattr(self.holder, "aclose", None)

@@ -116,6 +116,20 @@ class AgentRegistry:
                 problems.append(AgentProblem(id=name, distribution=owners, code=error.code, reason=error.message))
         return AgentListing(agents=tuple(agents), problems=tuple(problems))
 
+    def warm_up(self) -> list[str]:
+        """Load every agent and let it import what its calls need, so that processes forked from this one need not.
+
+        Opens no connection and starts no thread. Returns the ids that are ready; an agent that fails is left out, and says
+        why when it is looked up."""
+        ready = []
+        for name in self.ids():
+            try:
+                self.get(name).warm_up()
+            except Exception:  # whatever it is, it must not stop the others; `get` or the call will raise it again
+                continue
+            ready.append(name)
+        return ready
+
     async def invoke(
         self, agent_id: str, capability_id: str, inputs: Mapping[str, Any], context: CapabilityContext
     ) -> Any:

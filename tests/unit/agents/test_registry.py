@@ -144,6 +144,15 @@ def test_an_added_agent_may_not_take_the_id_of_another(site: Site) -> None:
         registry.add(Shop)
 
 
+def test_warming_up_prepares_every_agent_that_works(site: Site) -> None:
+    site.install("bad-dist", "test-bad = bad_agent", {"bad_agent": "1 / 0"})
+    source = "calls = []\n" + AGENT.format(id="test-other", api=1) + "    def warm_up(self):\n        calls.append(1)\n"
+    site.install("other-dist", "test-other = other_agent:Hello", {"other_agent": source})
+    ready = AgentRegistry().warm_up()
+    assert {"test-good", "test-other"} <= set(ready) and "test-bad" not in ready
+    assert sys.modules["other_agent"].calls == [1]
+
+
 def test_importing_agents_and_the_registry_imports_nothing_heavy() -> None:
     code = (
         "import sys, runtara_framework.agents, runtara_framework.agents.registry as r; r.AgentRegistry().ids();"
