@@ -26,8 +26,8 @@ GROUPS = {
 """The first word of a plugin's folder, and the entry-point group that it stands for."""
 
 LICENSE = "AGPL-3.0-or-later"
-FEWEST_TESTS_OF_THE_KERNEL = 300
-FEWEST_TESTS_OF_A_PLUGIN = 10
+FEWEST_TESTS_OF_THE_KERNEL = 800
+FEWEST_TESTS_OF_A_PLUGIN = 20
 
 
 @pytest.fixture(params=PLUGINS)
@@ -116,7 +116,7 @@ def test_its_build_uses_the_backend_of_the_kernel(plugin: str) -> None:
 def test_every_distribution_has_tests_that_are_collected() -> None:
     collect = [sys.executable, "-m", "pytest", "--collect-only", "--quiet", "--no-header", "-p", "no:cacheprovider"]
     run = subprocess.run(collect, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stdout + run.stderr
+    assert run.returncode == 0, "\n".join(line for line in run.stdout.splitlines() if "::" not in line)
 
     counts = Counter(
         line.split("/")[1] if line.startswith("plugins/") else KERNEL

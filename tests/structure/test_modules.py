@@ -10,7 +10,7 @@ import sys
 from .repository import ROOT, product_modules, shown
 
 MOST_LINES = 600
-UNFINISHED = re.compile(r"\b(TODO|FIXME|NotImplementedError)\b")
+UNFINISHED = re.compile(r"\b(TODO|FIXME|raise NotImplementedError)\b")
 
 
 def test_no_module_is_longer_than_two_modules_should_be() -> None:
