@@ -1,0 +1,296 @@
+"""Runner `native`: keeps the books of the processes that it launches, from handle to exit.
+
+One pidfd a process tells the event loop that it has ended; `wait4` on that pid, and on no other, then gives the code, the
+signal and what it used, so neither asyncio's child watcher nor anybody else's `subprocess` is disturbed. No thread waits,
+nothing polls for the end. When a program ends, whatever it has left running is killed before `wait` returns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import shutil
+import signal
+import sys
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import msgspec
+from pydantic import Field
+
+from runtara_framework.errors import DriverUnavailable, LaunchFailed
+from runtara_framework.model import Exit, Image, Record
+from runtara_framework.spec.driver import DriverContext, DriverSettings
+from runtara_framework.spec.runner import Handle, LaunchSpec, ReadBlob, Runner
+from runtara_runner_native import launching, processes
+from runtara_runner_native.images import Images
+from runtara_runner_native.output import Output
+
+_FIRST_LOOK_SECONDS = 0.02
+_LONGEST_LOOK_SECONDS = 0.5
+
+
+class NativeSettings(DriverSettings):
+    """The table `[runner.native]`."""
+
+    python: str = Field(
+        default=sys.executable,
+        description="Interpreter for images that are Python zipapps. It must have runtara-framework and the agents installed",
+    )
+    output_limit_bytes: int = Field(
+        default=1024 * 1024,
+        ge=64 * 1024,
+        description="How much of its stdout, and of its stderr, a running process keeps on disk; older output is dropped",
+    )
+
+
+class _Handle(Record):
+    pid: int
+    started: int  # clock ticks since boot: with `machine`, no other process had or will have this pid and this time
+    machine: str
+    mark: int
+
+
+@dataclass(eq=False)
+class _Launch:
+    """A process that this server watches."""
+
+    pid: int
+    mark: int
+    output: Output
+    gone: asyncio.Future[None]  # of the program itself
+    exit: asyncio.Future[Exit]  # when nothing that it started is left either
+    adopted: bool
+    server_memory: int  # our own peak when it was launched
+    kills_seen: tuple[int | None, int | None]  # for want of memory, on this machine: before the last look, and at it
+    memory_peak: int = 0
+    stopped: bool = False  # we killed it
+    pause: float = _FIRST_LOOK_SECONDS
+    look: asyncio.TimerHandle | None = None
+    result: Exit = field(default_factory=Exit)
+
+
+class NativeRunner(Runner):
+    """Processes on this host. See the README for what can run and what is guaranteed."""
+
+    api = 1
+    capabilities = frozenset({"processes", "adopt", "usage", "stderr"})
+    Settings = NativeSettings
+    settings: NativeSettings
+
+    def __init__(self, settings: NativeSettings, context: DriverContext) -> None:
+        super().__init__(settings, context)
+        self._folder = Path(os.path.abspath(context.data_dir)) / "runner_native"
+        self._output = self._folder / "output"
+        self._images = Images(self._folder, settings.python)
+        self._machine = ""
+        self._launches: dict[int, _Launch] = {}  # by mark, until `wait` has told the exit
+        self._ended: list[_Launch] = []  # their program has ended, what it left is not looked for yet
+        self._sweeps: set[asyncio.Task[None]] = set()
+
+    async def start(self, stack: AsyncExitStack) -> None:
+        processes.check()
+        if shutil.which(self.settings.python) is None:
+            raise DriverUnavailable(f"[runner.native] python = {self.settings.python!r} is no executable")
+        self._machine = processes.machine()
+        self._output.mkdir(parents=True, exist_ok=True)
+        self._images.start()
+        alive = {mark for _, mark in processes.marked()}
+        for file in self._output.iterdir():
+            if Output.mark_of(file) not in alive:
+                file.unlink()
+        stack.push_async_callback(self._leave)
+
+    async def prepare(self, image: Image, read: ReadBlob) -> None:
+        await self._images.prepare(image, read)
+
+    async def discard(self, image: Image) -> None:
+        await self._images.discard(image.sha256)
+
+    async def launch(self, spec: LaunchSpec) -> Handle:
+        command = await self._images.command(spec.image.sha256)
+        mark = processes.new_mark()
+        output = Output.of(self._output, mark)
+        try:
+            stdout, stderr = output.open()
+            try:
+                pid = await launching.start(command, spec.env, spec.workdir, stdout, stderr)
+            finally:
+                os.close(stdout)
+                os.close(stderr)
+        except OSError as error:
+            output.remove()
+            raise LaunchFailed(f"cannot write the process's output to {self._output}: {error.strerror}") from error
+        except BaseException:
+            output.remove()
+            raise
+        processes.set_mark(pid, mark)
+        try:
+            started = processes.started(pid, even_ended=True)
+            self._watch(pid, mark, output, adopted=False)
+        except OSError as error:  # the server has no descriptor left for a pidfd
+            os.killpg(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)  # noqa: ASYNC222  # it is dying, and nothing else can tell us when it is dead
+            output.remove()
+            raise LaunchFailed(f"cannot watch the process: {error.strerror}") from error
+        assert started is not None, "our own child has a stat file until we have waited for it"
+        return msgspec.to_builtins(_Handle(pid=pid, started=started, machine=self._machine, mark=mark))  # type: ignore[no-any-return]  # a dict, for a struct
+
+    async def wait(self, handle: Handle) -> Exit:
+        launch = self._launches.get(msgspec.convert(handle, _Handle).mark)
+        if launch is None:
+            return Exit()
+        exit = await asyncio.shield(launch.exit)
+        self._launches.pop(launch.mark, None)
+        return exit
+
+    async def stop(self, handle: Handle, grace_seconds: float) -> None:
+        launch = self._launches.get(mark := msgspec.convert(handle, _Handle).mark)
+        if launch is None:
+            if not await self.adopt(handle):
+                return
+            launch = self._launches[mark]
+        if not launch.gone.done():
+            launch.stopped = True
+            if grace_seconds > 0:
+                with suppress(ProcessLookupError):
+                    os.killpg(launch.pid, signal.SIGTERM)
+                await self._until_gone(launch, grace_seconds)
+        await processes.end({mark})
+        await asyncio.shield(launch.exit)
+
+    async def adopt(self, handle: Handle) -> bool:
+        known = msgspec.convert(handle, _Handle)
+        if (launch := self._launches.get(known.mark)) is not None:
+            return not launch.gone.done()
+        output = Output.of(self._output, known.mark)
+        if known.machine == self._machine and processes.started(known.pid) == known.started:
+            with suppress(ProcessLookupError):
+                launch = self._watch(known.pid, known.mark, output, adopted=True)
+                if processes.started(known.pid) == known.started:  # the pidfd is of the right process
+                    return True
+                self._forget(launch)
+        await processes.end({known.mark})  # the program has ended; what it left running is nobody's
+        output.remove()
+        return False
+
+    # -- from launch to exit ------------------------------------------------------------------------------
+
+    def _watch(self, pid: int, mark: int, output: Output, *, adopted: bool) -> _Launch:
+        kills = processes.out_of_memory_kills()
+        launch = _Launch(
+            pid=pid,
+            mark=mark,
+            output=output,
+            gone=processes.gone(os.pidfd_open(pid)),
+            exit=asyncio.get_running_loop().create_future(),
+            adopted=adopted,
+            server_memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            kills_seen=(kills, kills),
+        )
+        self._launches[mark] = launch
+        launch.gone.add_done_callback(partial(self._on_gone, launch))
+        if adopted:
+            self._look(launch)
+        else:
+            launch.look = asyncio.get_running_loop().call_later(launch.pause, self._look, launch)
+        return launch
+
+    def _look(self, launch: _Launch) -> None:
+        """Bound the output; note what is not known any more once the process has ended."""
+        launch.memory_peak = max(launch.memory_peak, processes.memory_peak(launch.pid))
+        launch.kills_seen = (launch.kills_seen[1], processes.out_of_memory_kills())
+        try:
+            floods = launch.output.trim(self.settings.output_limit_bytes)
+        except OSError as error:
+            self.context.logger.warning("cannot bound the output of process %d: %s", launch.pid, error)
+            floods = False
+        launch.pause = _FIRST_LOOK_SECONDS if floods else min(2 * launch.pause, _LONGEST_LOOK_SECONDS)
+        # The loop's own timer, not the context's clock: it is the pace of a real process, whatever time the kernel is told.
+        launch.look = asyncio.get_running_loop().call_later(launch.pause, self._look, launch)
+
+    def _on_gone(self, launch: _Launch, gone: asyncio.Future[None]) -> None:
+        if launch.look is not None:
+            launch.look.cancel()
+        if gone.cancelled():
+            return
+        launch.result = self._observed(launch)
+        self._ended.append(launch)
+        if len(self._ended) == 1:  # all that end in this round of the loop share one pass over /proc
+            asyncio.get_running_loop().call_soon(self._look_for_leftovers)
+
+    def _look_for_leftovers(self) -> None:
+        ended, self._ended = self._ended, []
+        left = {mark for _, mark in processes.marked({launch.mark for launch in ended})}
+        for launch in ended:
+            if launch.mark in left:
+                sweep = asyncio.create_task(self._sweep(launch))
+                self._sweeps.add(sweep)
+                sweep.add_done_callback(self._sweeps.discard)
+            else:
+                self._finish(launch)
+
+    async def _sweep(self, launch: _Launch) -> None:
+        await processes.end({launch.mark})
+        self._finish(launch)
+
+    def _finish(self, launch: _Launch) -> None:
+        stderr = launch.output.tail()
+        launch.output.remove()
+        launch.exit.set_result(msgspec.structs.replace(launch.result, stderr=stderr))
+
+    def _observed(self, launch: _Launch) -> Exit:
+        """How the program itself ended. Reaps it, if it is ours to reap."""
+        sampled = launch.memory_peak or None
+        if launch.adopted:
+            return Exit(memory_peak_bytes=sampled)
+        with suppress(ProcessLookupError):
+            os.killpg(launch.pid, signal.SIGKILL)  # its group's id is taken until we have waited for its leader
+        try:
+            _, status, usage = os.wait4(launch.pid, 0)
+        except ChildProcessError:  # somebody in this process waits for every child
+            self.context.logger.warning("process %d was reaped by others, its exit code is lost", launch.pid)
+            return Exit(memory_peak_bytes=sampled)
+        code = os.waitstatus_to_exitcode(status)
+        return Exit(
+            code=code if code >= 0 else None,
+            signal=-code if code < 0 else None,
+            out_of_memory=code == -signal.SIGKILL
+            and not launch.stopped
+            and (before := launch.kills_seen[0]) is not None
+            and (processes.out_of_memory_kills() or 0) > before,
+            cpu_usec=round((usage.ru_utime + usage.ru_stime) * 1e6),
+            memory_peak_bytes=_peak(usage.ru_maxrss * 1024, launch.server_memory, sampled),
+        )
+
+    async def _until_gone(self, launch: _Launch, seconds: float) -> None:
+        clock = self.context.clock
+        timer = asyncio.ensure_future(clock.sleep_until(clock.now_ms() + round(seconds * 1000)))
+        try:
+            await asyncio.wait({launch.gone, timer}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            timer.cancel()
+
+    def _forget(self, launch: _Launch) -> None:
+        del self._launches[launch.mark]
+        launch.gone.cancel()
+
+    async def _leave(self) -> None:
+        """The server ends: leave the processes alone, and let go of them."""
+        for sweep in self._sweeps:
+            sweep.cancel()
+        await asyncio.gather(*self._sweeps, return_exceptions=True)
+        for launch in self._launches.values():
+            launch.gone.cancel()
+            launch.exit.cancel()
+        self._launches.clear()
+        await asyncio.sleep(0)  # the callbacks that close the pidfds
+
+
+def _peak(reported: int, server: int, sampled: int | None) -> int | None:
+    """A process that was started with vfork is charged with the peak of its parent until exec. What is clearly above it is
+    the program's own and exact; otherwise the last look at the living process is all that is known."""
+    return reported if reported > server + server // 16 else sampled
