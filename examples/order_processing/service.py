@@ -31,6 +31,13 @@ class Shop(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     server: Shop
 
+    def do_GET(self) -> None:
+        self.server.calls.append((self.path, None))
+        if self.path == "/products":
+            self._answer(200, {"products": ["TEA-1", "CUP-7"]})
+        else:
+            self._answer(404, {"error": f"no such path: {self.path}"})
+
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))))
         self.server.calls.append((self.path, body))
