@@ -1,0 +1,451 @@
+"""`Context`: what a program gets. Everything in it survives the death of the process.
+
+A program runs from the top in every launch and finds what it did before: a checkpoint that exists is returned, not made
+again. So whatever has an effect outside, or differs from run to run, goes through here, each under a key of its own that
+is the same in every launch. Keys are `Key`s; a text is the step of that name.
+
+Signals: a cancel interrupts the program at once (by `asyncio.CancelledError`, which no `except Exception` catches); a
+pause waits for the next boundary. Long sleeps and waits leave the process; `parking` says when.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from enum import StrEnum
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, overload
+
+from runtara_framework.clock import Clock, SystemClock
+from runtara_framework.errors import InvalidRequest, PayloadTooLarge, RuntaraError, StaleLaunch
+from runtara_framework.protocol.messages import SignalInfo
+from runtara_framework.sdk.client import InstanceClient
+from runtara_framework.sdk.failure import INPUT_INVALID, OUTPUT_TOO_LARGE, Failure, WaitTimeout
+from runtara_framework.sdk.keys import Key
+from runtara_framework.sdk.parking import Parking, Spot
+from runtara_framework.sdk.values import decode
+from runtara_framework.states import Reason, Status
+
+if TYPE_CHECKING:
+    from random import Random
+
+T = TypeVar("T")
+
+WATCH_AFTER_SECONDS = 0.02
+"""Runs that are shorter than this are not listened for signals beside the answers of their checkpoints."""
+WATCH_HOLD_MS = 20_000
+LEAST_HOLD_MS = 1_000
+
+
+class Stop(StrEnum):
+    """Why a launch ends before its program has returned."""
+
+    SUSPENDED = "suspended"  # the server knows when to launch it again
+    CANCELLED = "cancelled"
+    STALE = "stale"  # a newer launch exists
+    LOST = "lost"  # the server is away for too long, or refuses what it may not refuse
+
+
+class Context:
+    """One launch of one instance, as its program sees it."""
+
+    def __init__(self, client: InstanceClient, clock: Clock | None = None) -> None:
+        """For `bootstrap`; `client` has registered."""
+        registered = client.registered
+        if registered is None:
+            raise ValueError("register the client before making a context of it")
+        self.instance_id = registered.instance_id
+        self.tenant_id = registered.tenant_id
+        self.started_at_ms = registered.started_at_ms
+        """When the instance first ran, ms since the epoch: the same in every launch."""
+        self.input: Any = _parse(registered.input)
+        """The JSON value that the instance was started with; None if there was none."""
+        self.on_cancel: Callable[[], Awaitable[Any]] | None = None
+        """Called when the instance is cancelled, before that is acknowledged; has 30 seconds. May use this context."""
+        self.stopped: Stop | None = None
+        self.lost: RuntaraError | None = None
+        """Why the server is lost, if `stopped` is LOST."""
+        self._client = client
+        self._clock: Clock = clock or SystemClock()
+        # The server decides what time it is: an instance may run on another machine.
+        self._offset_ms = registered.now_ms - self._clock.now_ms()
+        self._hold_ms = max(LEAST_HOLD_MS, min(registered.hold_below_ms, WATCH_HOLD_MS))
+        self._parking = Parking(_Port(self), hold_below_ms=registered.hold_below_ms)
+        self._main: asyncio.Task[Any] | None = None
+        self._ending = asyncio.Event()
+        self._watch: asyncio.TimerHandle | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self._seen_signal = 0
+
+    # -- checkpoints ------------------------------------------------------------------------------------------
+
+    def saved(self, key: Key | str) -> bytes | None:
+        """What an earlier launch saved under the key; None if it did not come that far. No I/O.
+
+        What this launch saves is not kept: `checkpoint` returns it."""
+        return self._client.saved(str(Key.of(key)))
+
+    async def checkpoint(self, key: Key | str, state: bytes) -> bytes:
+        """Save `state` under the key unless something is saved there; return what is. A boundary: a pause stops here.
+
+        Raises `Failure` OUTPUT_TOO_LARGE if the server takes no state of that size."""
+        self._check()
+        checkpoint_id = str(Key.of(key))
+        known = self._client.saved(checkpoint_id)
+        if known is None:
+            with self._parking.effect():
+                try:
+                    known = (await self._client.checkpoint(checkpoint_id, state)).state
+                except PayloadTooLarge as error:
+                    raise Failure(OUTPUT_TOO_LARGE, error.message, attributes=error.details) from error
+                except RuntaraError as error:
+                    self._give_up(error)
+            self._check()
+        await self._parking.boundary()
+        return known
+
+    def effect(self) -> _EffectBlock:
+        """`async with`: work that must not be cut in two by a pause, or by leaving the process: a step together with the
+        checkpoint of its result. Entering it is a boundary."""
+        return _EffectBlock(self)
+
+    # -- time ---------------------------------------------------------------------------------------------------
+
+    async def sleep(self, key: Key | str, ms: int) -> None:
+        """Sleep until `ms` milliseconds after the first time that any launch came here. Long sleeps leave the process."""
+        if ms <= 0:
+            self._check()
+            return
+        deadline_ms = await self.deadline(key, ms)
+        if deadline_ms <= self._now_ms():
+            await self._parking.boundary()
+            return
+        with self._parking.parked(Spot(deadline_ms)):
+            await self._clock.sleep_until(deadline_ms - self._offset_ms)
+        self._check()
+        await self._parking.boundary()
+
+    async def deadline(self, key: Key | str, ms: int) -> int:
+        """The moment `ms` milliseconds after the first time that any launch came here, in ms since the epoch: saved then,
+        never computed again."""
+        stored = await self.checkpoint(Key.of(key).deadline(), b"%d" % (self._now_ms() + ms))
+        return int(stored)
+
+    async def now_ms(self, key: Key | str) -> int:
+        """Milliseconds since the epoch when any launch first came here."""
+        return int(await self.checkpoint(Key.of(key), b"%d" % self._now_ms()))
+
+    @asynccontextmanager
+    async def timeout(self, key: Key | str, ms: int) -> AsyncIterator[None]:
+        """`async with`: what runs inside is interrupted, and `TimeoutError` raised, `ms` milliseconds after any launch first
+        came here. Durable: the limit goes on while the process is away, and that it struck is remembered."""
+        key = Key.of(key)
+        if self.saved(key.timeout()) is not None:
+            raise TimeoutError(f"{key} took longer than {ms} ms")
+        deadline_ms = await self.deadline(key, ms)
+        spot = Spot(deadline_ms)
+        self._parking.deadlines.add(spot)
+        try:
+            async with asyncio.timeout(None) as limit:
+                alarm = asyncio.create_task(self._strike(deadline_ms, limit))
+                try:
+                    yield
+                finally:
+                    alarm.cancel()
+        except TimeoutError:
+            if limit.expired():
+                await self.checkpoint(key.timeout(), b"true")
+            raise
+        finally:
+            self._parking.deadlines.discard(spot)
+
+    async def _strike(self, deadline_ms: int, limit: asyncio.Timeout) -> None:
+        await self._clock.sleep_until(deadline_ms - self._offset_ms)
+        limit.reschedule(asyncio.get_running_loop().time())
+
+    def _now_ms(self) -> int:
+        return self._clock.now_ms() + self._offset_ms
+
+    # -- signals ------------------------------------------------------------------------------------------------
+
+    async def wait_signal(self, key: Key | str, signal_key: str, timeout_ms: int | None = None) -> bytes:
+        """The payload of the custom signal `signal_key`, which may have come before. Consumed once, and remembered under
+        `key`. Raises `WaitTimeout` (WAIT_TIMEOUT) `timeout_ms` after any launch first came here; that, too, is remembered.
+        Long waits leave the process."""
+        self._check()
+        key = Key.of(key)
+        known = self.saved(key)
+        if known is not None:
+            return known
+        if self.saved(key.timeout()) is not None:
+            raise _wait_timeout(signal_key, timeout_ms)
+        deadline_ms = None if timeout_ms is None else await self.deadline(key, timeout_ms)
+        spot = Spot(deadline_ms, signal_key)
+        payload = await self._take(key, signal_key, 0)
+        with self._parking.parked(spot):
+            while payload is None:
+                await self._parking.settled()
+                rest_ms = self._hold_ms if deadline_ms is None else min(deadline_ms - self._now_ms(), self._hold_ms)
+                if rest_ms <= 0:
+                    break
+                payload = await self._take(key, signal_key, rest_ms)
+        self._check()
+        await self._parking.boundary()
+        if payload is None:
+            await self.checkpoint(key.timeout(), b"true")
+            raise _wait_timeout(signal_key, timeout_ms)
+        return payload
+
+    async def _take(self, key: Key, signal_key: str, wait_ms: int) -> bytes | None:
+        with self._parking.polling():
+            try:
+                return await self._client.take_signal(signal_key, str(key), wait_ms=wait_ms)
+            except RuntaraError as error:
+                self._give_up(error)
+
+    # -- events -------------------------------------------------------------------------------------------------
+
+    async def emit(self, subtype: str, payload: Any, key: Key | str | None = None) -> None:
+        """Record a `custom` event; `payload` is bytes, or a value that becomes JSON. With a key it is recorded once in the
+        instance's life, however often it is replayed."""
+        self._check()
+        try:
+            await self._client.custom_event(subtype, payload, key=None if key is None else str(Key.of(key)))
+        except PayloadTooLarge as error:
+            raise Failure(error.code, error.message, attributes=error.details) from error
+        except RuntaraError as error:
+            self._give_up(error)
+        self._check()
+
+    # -- replay-stable values -----------------------------------------------------------------------------------
+
+    def random(self, key: Key | str) -> Random:
+        """A generator of its own, which gives the same numbers in every launch. Not for secrets."""
+        from random import Random
+
+        return Random(f"{self.tenant_id}/{self.instance_id}/{Key.of(key)}")  # repeatable on purpose
+
+    def uuid(self, key: Key | str) -> str:
+        """A UUID (version 8, RFC 9562) that is the same in every launch and different everywhere else."""
+        from hashlib import sha256
+
+        digest = bytearray(sha256(f"{self.tenant_id}/{self.instance_id}/{Key.of(key)}".encode()).digest()[:16])
+        digest[6] = digest[6] & 0x0F | 0x80
+        digest[8] = digest[8] & 0x3F | 0x80
+        text = digest.hex()
+        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+    # -- branches -----------------------------------------------------------------------------------------------
+
+    @overload
+    async def gather(self, *awaitables: Awaitable[T], return_exceptions: Literal[False] = False) -> list[T]: ...
+    @overload
+    async def gather(self, *awaitables: Awaitable[T], return_exceptions: Literal[True]) -> list[T | BaseException]: ...
+
+    async def gather(self, *awaitables: Awaitable[Any], return_exceptions: bool = False) -> list[Any]:
+        """Run them as parallel branches; the results in order. The first failure cancels the others, waits for them and
+        is raised; with `return_exceptions` all run to their end and failures are among the results. Unlike
+        `asyncio.gather`, it lets the process go when every branch sleeps or waits."""
+        tasks = [self.spawn(awaitable) for awaitable in awaitables]
+        if not tasks:
+            return []
+        when = asyncio.ALL_COMPLETED if return_exceptions else asyncio.FIRST_EXCEPTION
+        try:
+            with self.idle():
+                done, pending = await asyncio.wait(tasks, return_when=when)
+                failed = [task for task in tasks if task in done and not _succeeded(task)]
+                if pending:
+                    await _end(pending)
+        except asyncio.CancelledError:
+            await _end(tasks)
+            raise
+        if failed and not return_exceptions:
+            failed[0].result()  # raises
+        return [task.exception() or task.result() for task in tasks]
+
+    def spawn(self, awaitable: Awaitable[T]) -> asyncio.Task[T]:
+        """Start a parallel branch. Await it inside `with ctx.idle()`; whoever spawned it ends it."""
+        self._check(awaitable)
+        return self._parking.spawn(awaitable)
+
+    def branch(self) -> Any:
+        """`with`: the current task, which somebody else created, is a parallel branch."""
+        return self._parking.branch()
+
+    def idle(self) -> Any:
+        """`with`: this branch waits for other branches of the program and for nothing else."""
+        return self._parking.idle()
+
+    # -- for bootstrap ------------------------------------------------------------------------------------------
+
+    def begin(self, main: asyncio.Task[Any]) -> None:
+        """`main` is the program. Listen for signals from now on."""
+        self._main = main
+        self._parking.add_branch(main)
+        main.add_done_callback(lambda task: self._ending.set())
+        self._client.on_signals = self._deliver
+        self._client.on_lost = self._lose
+        self._deliver(self._client.waiting_signals())
+        if self.stopped is None:
+            self._watch = asyncio.get_running_loop().call_later(WATCH_AFTER_SECONDS, self._begin_watching)
+
+    async def ended(self) -> None:
+        """Comes back when the program has returned or was stopped."""
+        await self._ending.wait()
+
+    def stop(self, why: Stop) -> None:
+        """End the program, whatever it does."""
+        if self.stopped is None:
+            self.stopped = why
+            self._parking.stay()
+            self._ending.set()
+            if self._main is not None:
+                self._main.cancel()
+
+    def reopen(self) -> None:
+        """The cancelled program is gone; let its `on_cancel` use the context."""
+        self.stopped = None
+        self._client.on_signals = lambda signals: None
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._parking.stay()
+        if self._watch is not None:
+            self._watch.cancel()
+        if self._watching is not None:
+            self._watching.cancel()
+
+    def _check(self, unused: Any = None) -> None:
+        """Nothing happens in a program that is being ended, not even in its `finally` blocks."""
+        if self.stopped is not None:
+            if isinstance(unused, Coroutine):
+                unused.close()
+            raise asyncio.CancelledError(f"the instance is {self.stopped}")
+
+    def _give_up(self, error: RuntaraError) -> NoReturn:
+        """A call failed in a way that the program cannot mend: end it, so that no handler takes it for its own failure."""
+        if isinstance(error, InvalidRequest):
+            raise error
+        self._lose(error)
+        raise asyncio.CancelledError(error.message) from error
+
+    def _lose(self, error: RuntaraError) -> None:
+        self.lost = self.lost or error
+        self.stop(Stop.STALE if isinstance(error, StaleLaunch) else Stop.LOST)
+
+    # -- signals of the instance ------------------------------------------------------------------------------------
+
+    def _deliver(self, signals: Sequence[SignalInfo]) -> None:
+        kinds = {signal.signal_type for signal in signals}
+        self._seen_signal = max((self._seen_signal, *(signal.signal_id for signal in signals)))
+        if "cancel" in kinds:
+            self.stop(Stop.CANCELLED)
+        elif "pause" in kinds:
+            self._parking.pause()
+
+    def _begin_watching(self) -> None:
+        self._watching = asyncio.create_task(self._watch_signals())
+
+    async def _watch_signals(self) -> None:
+        while self.stopped is None:
+            try:
+                await self._client.poll_signals(after_signal_id=self._seen_signal, wait_ms=WATCH_HOLD_MS)
+            except RuntaraError as error:
+                self._lose(error)
+
+
+class _Port:
+    """The context, as `Parking` sees it."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def now_ms(self) -> int:
+        return self._context._now_ms()
+
+    async def suspend(self, wake_at_ms: int | None, signal_keys: list[str]) -> bool:
+        reason = Reason.WAITING_SIGNAL if signal_keys else Reason.SLEEPING
+        try:
+            return await self._context._client.suspend(reason, wake_at_ms=wake_at_ms, signal_keys=signal_keys)
+        except RuntaraError as error:
+            self._context._give_up(error)
+
+    async def look_at_signals(self) -> None:
+        try:
+            await self._context._client.poll_signals()
+        except RuntaraError as error:
+            self._context._give_up(error)
+
+    async def obey_pause(self) -> bool:
+        client = self._context._client
+        try:
+            await client.acknowledge_signal("pause")
+            # Only the server knows whether the pause was withdrawn before it heard of our obedience.
+            return (await client.get_status()).status is not Status.RUNNING
+        except RuntaraError as error:
+            self._context._give_up(error)
+
+    def left(self) -> None:
+        self._context.stop(Stop.SUSPENDED)
+
+
+class _EffectBlock:
+    __slots__ = ("_context", "_effect")
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._effect = context._parking.effect()
+
+    async def __aenter__(self) -> None:
+        self._context._check()
+        await self._context._parking.boundary()
+        self._effect.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._effect.__exit__()
+
+
+_current: ContextVar[Context] = ContextVar("runtara_context")
+
+
+def current() -> Context:
+    """The context of the program that runs. Raises `LookupError` outside of one."""
+    try:
+        return _current.get()
+    except LookupError:
+        raise LookupError("there is no workflow here: this works only inside a program that Runtara runs") from None
+
+
+def enter(context: Context) -> None:
+    """Make it the one that `current` answers, in this task and those that it creates."""
+    _current.set(context)
+
+
+def _parse(data: bytes) -> Any:
+    if not data:
+        return None
+    try:
+        return decode(data)
+    except ValueError as error:
+        raise Failure(INPUT_INVALID, f"the input is no JSON: {error}") from error
+
+
+def _wait_timeout(signal_key: str, timeout_ms: int | None) -> WaitTimeout:
+    return WaitTimeout(f"no signal {signal_key!r} came within {timeout_ms} ms", attributes={"signalKey": signal_key})
+
+
+def _succeeded(task: asyncio.Task[Any]) -> bool:
+    return not task.cancelled() and task.exception() is None
+
+
+async def _end(tasks: Sequence[asyncio.Task[Any]] | set[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()  # seen: the first failure is the one that is raised

@@ -1,0 +1,371 @@
+"""Who may leave the process, and when: the coordinator behind sleeps, waits, fan-outs and pauses.
+
+A program is one or more *branches* (tasks). A branch *runs*, or is *parked* (in a sleep or a wait), or is *idle* (it waits
+for other branches). Three rules:
+
+* **Leave.** When no branch runs and nothing that is parked is due within `hold_below_ms`, nobody needs the process: the
+  server is told the earliest moment and every signal key, and the program ends. It is launched again when one of them
+  is due, replays, and arrives at the same sleeps and waits. A branch that this module was not told of (a bare
+  `asyncio.gather`) leaves its parent running, so the process stays: slower, never wrong.
+* **No signal is lost.** A signal that was consumed no longer wakes anybody. So the process leaves only while no call
+  that may consume one is under way.
+* **Pause.** An *effect* is work that must not be cut in two: a step with its checkpoint. Once a pause is asked for, no
+  effect begins; when none is under way and some branch has come to a boundary, the pause is obeyed. What else runs is
+  pure and is computed again. Effects nest: the outer one is not at work while an inner one is, or while it is parked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Coroutine
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Any, Protocol, TypeVar
+
+T = TypeVar("T")
+
+TICKS = 8
+"""Turns of the event loop that must pass without a running branch. A branch that waits for another one is woken two turns
+after it; until then nobody runs although somebody is about to."""
+RETRY_SECONDS = (0.1, 0.5, 2.0, 10.0)
+"""When to try again after the server refused to let the program leave."""
+
+STAYING_SECONDS = 0.2
+"""Between two looks for a signal while the program is being ended."""
+
+
+class Port(Protocol):
+    """What the coordinator needs of the rest of the program."""
+
+    def now_ms(self) -> int: ...
+
+    async def suspend(self, wake_at_ms: int | None, signal_keys: list[str]) -> bool:
+        """Tell the server; True: the process must end."""
+        ...
+
+    async def look_at_signals(self) -> None:
+        """The server refused to suspend; a signal may be why."""
+        ...
+
+    async def obey_pause(self) -> bool:
+        """Acknowledge the pause; False if it was withdrawn meanwhile."""
+        ...
+
+    def left(self) -> None:
+        """The program is suspended: end it."""
+        ...
+
+
+class Spot:
+    """What one parked branch waits for: a moment, a signal, or both. Neither: only for others to end it."""
+
+    __slots__ = ("signal_key", "wake_at_ms")
+
+    def __init__(self, wake_at_ms: int | None = None, signal_key: str | None = None) -> None:
+        self.wake_at_ms = wake_at_ms
+        self.signal_key = signal_key
+
+
+class Parking:
+    """The coordinator of one launch. All methods are of one event loop."""
+
+    def __init__(self, port: Port, *, hold_below_ms: int) -> None:
+        self._port = port
+        self._hold_below_ms = hold_below_ms
+        self._branches: set[asyncio.Task[Any]] = set()
+        self._running = 0  # branches that are neither parked nor idle
+        self._parked: set[Spot] = set()
+        self.deadlines: set[Spot] = set()  # time limits in force; a program that left is launched for them, too
+        self._polls = 0  # calls under way that may consume a signal
+        self._effects = 0  # effects at work
+        self._refused = 0  # times in a row
+        self._leaver: asyncio.Task[None] | None = None
+        self._decided: asyncio.Event | None = None  # set when the leaver has decided
+        self._leaving = False  # the server is being told
+        self._pause: asyncio.Event | None = None  # asked for; set when withdrawn
+        self._pauser: asyncio.Task[None] | None = None
+        self._retry: asyncio.TimerHandle | None = None
+        self._staying = False
+
+    # -- branches -------------------------------------------------------------------------------------------
+
+    def add_branch(self, task: asyncio.Task[Any]) -> None:
+        """Count the task as a branch until it is done."""
+        self._branches.add(task)
+        self._running += 1
+        task.add_done_callback(self._branch_done)
+
+    def _branch_done(self, task: asyncio.Task[Any]) -> None:
+        self._branches.discard(task)
+        self._running -= 1
+        self._changed()
+
+    def spawn(self, awaitable: Awaitable[T]) -> asyncio.Task[T]:
+        """Run it as a parallel branch. Whoever awaits the task does so inside `idle()`."""
+        coroutine = awaitable if isinstance(awaitable, Coroutine) else _awaiting(awaitable)
+        task: asyncio.Task[T] = asyncio.create_task(coroutine)
+        self.add_branch(task)
+        return task
+
+    def branch(self) -> _Branch:
+        """`with`: the current task is a branch of its own, if it is not yet."""
+        return _Branch(self)
+
+    def idle(self) -> _Idle:
+        """`with`: the current branch waits for other branches and for nothing else."""
+        return _Idle(self)
+
+    def parked(self, spot: Spot) -> _Parked:
+        """`with`: the current branch waits at the spot."""
+        return _Parked(self, spot)
+
+    def polling(self) -> _Polling:
+        """`with`: a call is under way that may consume a signal."""
+        return _Polling(self)
+
+    def effect(self) -> _Effect:
+        """`with`: work that must not be cut in two. A task that is no branch is one meanwhile."""
+        return _Effect(self)
+
+    def _own(self) -> bool:
+        return asyncio.current_task() in self._branches
+
+    # -- boundaries -------------------------------------------------------------------------------------------
+
+    async def boundary(self) -> None:
+        """Where nothing is cut in two: comes back when the program may go on."""
+        while self._leaving and self._decided is not None:  # a task that nobody knew of; the decision is on its way
+            await self._decided.wait()
+        while self._pause is not None:
+            withdrawn = self._pause
+            with self.parked(Spot()):
+                await withdrawn.wait()
+
+    async def settled(self) -> None:
+        """For a parked branch: comes back when it is certain that the process stays for now."""
+        if self._staying:
+            # A cancel waits at the server, which answers every poll at once then.
+            await asyncio.sleep(STAYING_SECONDS)
+        while self._pause is not None:
+            await self._pause.wait()
+        while self._leaver is not None and self._decided is not None:
+            await self._decided.wait()
+
+    def stay(self) -> None:
+        """From now on nobody leaves and nobody pauses: the program is being ended."""
+        self._staying = True
+        for task in (self._leaver, self._pauser):
+            if task is not None:
+                task.cancel()
+        self._leaver, self._leaving = None, False
+        if self._decided is not None:
+            self._decided.set()
+        if self._retry is not None:
+            self._retry.cancel()
+        if self._pause is not None:
+            self._pause.set()
+            self._pause = None
+
+    # -- leaving ----------------------------------------------------------------------------------------------
+
+    def _changed(self) -> None:
+        if self._staying:
+            return
+        if self._pause is not None:
+            if not self._effects and self._parked and self._pauser is None:
+                self._pauser = asyncio.create_task(self._obey_pause())
+        elif not self._running and self._parked and not self._polls and self._leaver is None:
+            self._decided = asyncio.Event()
+            self._leaver = asyncio.create_task(self._leave())
+
+    def _may_leave(self) -> bool:
+        if self._running or not self._parked or self._polls or self._pause is not None or self._staying:
+            return False
+        wake_at_ms = self.wake_at_ms()
+        return wake_at_ms is None or wake_at_ms - self._port.now_ms() > self._hold_below_ms
+
+    def wake_at_ms(self) -> int | None:
+        """The earliest moment that a parked branch or a time limit waits for."""
+        spots = self._parked | self.deadlines
+        return min((spot.wake_at_ms for spot in spots if spot.wake_at_ms is not None), default=None)
+
+    async def _leave(self) -> None:
+        try:
+            for _ in range(TICKS):
+                await asyncio.sleep(0)
+            if not self._may_leave():
+                return
+            self._leaving = True
+            keys = sorted({spot.signal_key for spot in self._parked if spot.signal_key is not None})
+            if await self._port.suspend(self.wake_at_ms(), keys):
+                self._port.left()
+                return
+            await self._port.look_at_signals()
+            delay = RETRY_SECONDS[min(self._refused, len(RETRY_SECONDS) - 1)]
+            self._refused += 1
+            self._retry = asyncio.get_running_loop().call_later(delay, self._changed)
+        finally:
+            self._leaving = False
+            self._leaver = None
+            if self._decided is not None:
+                self._decided.set()
+
+    # -- pause ------------------------------------------------------------------------------------------------
+
+    def pause(self) -> None:
+        """Obey at the next boundary, or now if everything at work is parked."""
+        if self._pause is None and not self._staying:
+            self._pause = asyncio.Event()
+            self._changed()
+
+    def resume(self) -> None:
+        """The pause was withdrawn."""
+        if self._pause is not None:
+            self._pause.set()
+            self._pause = None
+            self._changed()
+
+    async def _obey_pause(self) -> None:
+        try:
+            if self._effects or self._pause is None:
+                return  # an effect began before this task did, or the pause was withdrawn
+            if await self._port.obey_pause():
+                self._port.left()
+            else:
+                self.resume()
+        finally:
+            self._pauser = None
+
+
+async def _awaiting(awaitable: Awaitable[T]) -> T:
+    return await awaitable
+
+
+class _Region:
+    """Base of the `with` blocks: plain classes, because generators cost more and these are on the hot path."""
+
+    __slots__ = ("_parking",)
+
+    def __init__(self, parking: Parking) -> None:
+        self._parking = parking
+
+    def __enter__(self) -> None:
+        raise NotImplementedError
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        raise NotImplementedError
+
+
+class _Branch(_Region):
+    __slots__ = ("_task",)
+
+    def __enter__(self) -> None:
+        task = asyncio.current_task()
+        self._task = None if task is None or task in self._parking._branches else task
+        if self._task is not None:
+            self._parking._branches.add(self._task)
+            self._parking._running += 1
+
+    def __exit__(self, *_: object) -> None:
+        if self._task is not None:
+            self._parking._branches.discard(self._task)
+            self._parking._running -= 1
+            self._parking._changed()
+
+
+class _Idle(_Region):
+    __slots__ = ("_own",)
+
+    def __enter__(self) -> None:
+        self._own = self._parking._own()
+        if self._own:
+            self._parking._running -= 1
+            self._parking._changed()
+
+    def __exit__(self, *_: object) -> None:
+        if self._own:
+            self._parking._running += 1
+
+
+class _Polling(_Region):
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        self._parking._polls += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._parking._polls -= 1
+        self._parking._changed()
+
+
+class _Parked(_Region):
+    __slots__ = ("_effect", "_own", "_spot")
+
+    def __init__(self, parking: Parking, spot: Spot) -> None:
+        super().__init__(parking)
+        self._spot = spot
+
+    def __enter__(self) -> None:
+        parking = self._parking
+        self._own = parking._own()
+        self._effect = _current.get()
+        if self._effect is not None:
+            self._effect.inner_begins()
+        parking._parked.add(self._spot)
+        if self._own:
+            parking._running -= 1
+        parking._changed()
+
+    def __exit__(self, *_: object) -> None:
+        parking = self._parking
+        parking._parked.discard(self._spot)
+        parking._refused = 0
+        if self._own:
+            parking._running += 1
+        if self._effect is not None:
+            self._effect.inner_ends()
+
+
+class _Effect(_Region):
+    """An effect is at work while it is open and has nothing inside that is (the innermost is)."""
+
+    __slots__ = ("_branch", "_inner", "_open", "_outer", "_token")
+
+    def __enter__(self) -> None:
+        self._outer = _current.get()
+        if self._outer is not None:
+            self._outer.inner_begins()
+        self._inner = 0
+        self._open = True
+        self._parking._effects += 1
+        self._token = _current.set(self)
+        self._branch = _Branch(self._parking)
+        self._branch.__enter__()
+
+    def __exit__(self, *_: object) -> None:
+        _current.reset(self._token)
+        if not self._inner:
+            self._parking._effects -= 1
+        self._open = False
+        if self._outer is not None:
+            self._outer.inner_ends()
+        self._branch.__exit__()
+        self._parking._changed()
+
+    def inner_begins(self) -> None:
+        if self._open:
+            if not self._inner:
+                self._parking._effects -= 1
+            self._inner += 1
+
+    def inner_ends(self) -> None:
+        # A task that outlives the effect it was born in still carries it; it counts for nothing then.
+        if self._open:
+            self._inner -= 1
+            if not self._inner:
+                self._parking._effects += 1
+
+
+_current: ContextVar[_Effect | None] = ContextVar("runtara_effect", default=None)
