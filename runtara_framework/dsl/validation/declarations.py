@@ -1,0 +1,105 @@
+"""Rules about variables and schemas: names that may be declared, and declarations that contradict themselves."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+from runtara_framework.dsl.models import SchemaField, SplitStep, WaitForSignalStep
+from runtara_framework.dsl.references import escape
+from runtara_framework.dsl.schemas import check
+from runtara_framework.dsl.validation.context import Context
+from runtara_framework.dsl.validation.graphs import Graph
+from runtara_framework.dsl.validation.operands import mappings
+
+ONLY_OUTSIDE = {
+    "input_schema": "inputSchema", "output_schema": "outputSchema", "on_cancel": "onCancel",
+    "execution_timeout_seconds": "executionTimeoutSeconds", "rate_limit_budget_ms": "rateLimitBudgetMs",
+}  # fmt: skip
+
+
+def names(context: Context) -> None:
+    """E019."""
+    for graph in context.graphs:
+        for name in graph.model.variables:
+            _reserved(context, f"{graph.pointer}/variables/{escape(name)}", name, None)
+        for key, step in graph.steps.items():
+            for place, mapping in mappings(step):
+                if place == "/config/variables":
+                    for name in mapping:
+                        _reserved(context, f"{graph.step_pointer(key)}{place}/{escape(name)}", name, key)
+
+
+def _reserved(context: Context, pointer: str, name: str, step: str | None) -> None:
+    if name.startswith("_"):
+        message = f"the variable {name!r} begins with an underscore; such names are the system's"
+        context.say("E019", pointer, message, f"call it {name.lstrip('_') or 'value'!r}", step=step)
+
+
+def values(context: Context) -> None:
+    """E059."""
+    for graph in context.graphs:
+        for name, variable in graph.model.variables.items():
+            pointer = f"{graph.pointer}/variables/{escape(name)}/value"
+            declared = {"value": {"type": variable.type, "nullable": True}}
+            for violation in check(declared, {"value": variable.value}, "")[1]:
+                context.say("E059", pointer, f"the value of the variable {name!r} {violation.message}")
+        for pointer, step_id, schema in _schemas(graph):
+            for place, field in _fields(pointer, schema):
+                for problem in _contradictions(field):
+                    context.say("E059", place, problem, step=step_id)
+
+
+def _schemas(graph: Graph) -> Iterator[tuple[str, str | None, Mapping[str, SchemaField]]]:
+    yield f"{graph.pointer}/inputSchema", None, graph.model.input_schema
+    yield f"{graph.pointer}/outputSchema", None, graph.model.output_schema
+    for key, step in graph.steps.items():
+        base = graph.step_pointer(key)
+        if isinstance(step, SplitStep):
+            yield f"{base}/inputSchema", key, step.input_schema
+            yield f"{base}/outputSchema", key, step.output_schema
+        elif isinstance(step, WaitForSignalStep):
+            yield f"{base}/responseSchema", key, step.response_schema or {}
+
+
+def _fields(pointer: str, schema: Mapping[str, SchemaField]) -> Iterator[tuple[str, SchemaField]]:
+    todo = [(f"{pointer}/{escape(name)}", field) for name, field in schema.items()][::-1]
+    while todo:
+        place, field = todo.pop()
+        yield place, field
+        if field.items:
+            todo.append((f"{place}/items", field.items))
+        for name, inner in (field.properties or {}).items():
+            todo.append((f"{place}/properties/{escape(name)}", inner))
+
+
+def _contradictions(field: SchemaField) -> Iterator[str]:
+    if field.min is not None and field.max is not None and field.min > field.max:
+        yield f"min {field.min:g} is greater than max {field.max:g}"
+    if field.enum is not None and not field.enum:
+        yield "enum allows no value at all"
+    if field.pattern is not None:
+        try:
+            re.compile(field.pattern)
+        except (re.error, OverflowError, RecursionError) as error:
+            yield f"the pattern is no regular expression: {error}"
+            return
+    for name, wanted in (("items", "array"), ("properties", "object"), ("pattern", "string")):
+        if getattr(field, name) is not None and field.type != wanted:
+            yield f"{name} belongs to the type {wanted}, not {field.type}"
+    if field.default is not None:
+        declared = field.model_dump(by_alias=True, exclude_unset=True, exclude={"default"})
+        for violation in check({"default": declared}, {"default": field.default}, "its")[1]:
+            yield f"{violation.path.replace('its.', 'its ', 1)} {violation.message}"
+
+
+def idle(context: Context) -> None:
+    """W081."""
+    for graph in context.graphs:
+        if graph.parent is None:
+            continue
+        for name, alias in ONLY_OUTSIDE.items():
+            if graph.model.given(name) and getattr(graph.model, name):
+                place = "on the step" if graph.kind == "Split" and "schema" in name else "on the outermost graph"
+                context.say("W081", f"{graph.pointer}/{alias}", f"{alias} has no effect in a nested graph",
+                            f"declare it {place}", step=graph.owner_key)  # fmt: skip
