@@ -1,0 +1,95 @@
+"""The agents honour the contract of agents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from runtara_framework.testing.agents import AgentConformance, Failing, Sample
+
+
+class TestTransform(AgentConformance):
+    @pytest.fixture
+    def agent(self) -> Any:
+        return "transform"
+
+    @pytest.fixture
+    def samples(self) -> Sequence[Sample]:
+        rows = [{"a": 1, "l": [1]}, {"a": None}]
+        return [
+            Sample("extract", {"value": rows, "property_path": "a"}),
+            Sample("get-value-by-path", {"value": rows, "property_path": "0.a"}),
+            Sample("set-value-by-path", {"target": {"a": 1}, "property_path": "b.c", "value": rows}),
+            Sample("filter-non-values", {"value": rows, "property_path": "a", "filter_null_values": True}),
+            Sample("select-first", {"value": [None, rows]}),
+            Sample("coalesce", {"values": [None, rows]}),
+            Sample("from-json-string", {"value": "[1]"}),
+            Sample("to-json-string", {"value": rows}),
+            Sample("filter", {"value": rows, "property_path": "a", "match_values": [1], "match_condition": "INCLUDES"}),
+            Sample("sort", {"value": rows, "property_path": "a"}),
+            Sample("map-fields", {"source_data": {"a": 1}, "mappings": {"a": "b"}}),
+            Sample("map-fields", {"source": {"a": 1}}),
+            Sample("merge", {"objects": [{"a": 1}, {"b": 2}], "deep": True}),
+            Sample("group-by", {"value": rows, "key": "a"}),
+            Sample("group-by", {"value": rows, "key": "a", "as_map": True}),
+            Sample("append", {"array": [1], "item": 2}),
+            Sample("flat-map", {"value": rows, "property_path": "l"}),
+            Sample("array-length", {"value": rows}),
+            Sample("ensure-array", {"value": 5}),
+        ]
+
+    @pytest.fixture
+    def failures(self) -> Sequence[Failing]:
+        return [
+            Failing("extract", {"value": [], "property_path": "a..b"}, "TRANSFORM_INVALID_INPUT"),
+            Failing("from-json-string", {"value": "{"}, "TRANSFORM_JSON_PARSE_ERROR"),
+            Failing("to-json-string", {"value": "\ud800"}, "TRANSFORM_JSON_SERIALIZE_ERROR"),
+        ]
+
+
+class TestUtils(AgentConformance):
+    @pytest.fixture
+    def agent(self) -> Any:
+        return "utils"
+
+    @pytest.fixture
+    def samples(self) -> Sequence[Sample]:
+        return [
+            Sample("random-double"),
+            Sample("random-array", {"size": 3}),
+            Sample("random-string", {"length": 3, "alphabet": "ab"}),
+            Sample("return-input-string", {"value": "x"}),
+            Sample("return-input", {"value": [1]}),
+            Sample("do-nothing"),
+            Sample("delay-in-ms", {"delay_value": 0}),
+            Sample(
+                "calculate",
+                {"expression": "a / 3", "variables": {"a": 1}, "enable_rounding": True, "decimal_places": 2},
+            ),
+            Sample("format-date-from-iso", {"iso_date": "2024-03-05", "target_format": "dd.MM.yyyy"}),
+            Sample("iso-to-unix-timestamp", {"iso_date": "2024-03-05T00:00:00Z"}),
+            Sample("get-current-unix-timestamp"),
+            Sample("get-current-iso-datetime"),
+            Sample("get-current-formatted-datetime", {"format": "HH:mm"}),
+            Sample("country-name-to-iso-code", {"country_name": "Ukraine", "code_type": "alpha3"}),
+            Sample("hash", {"value": "x", "algorithm": "md5"}),
+            Sample("hash", {"value": {"content": "AA==", "filename": "f"}}),
+            Sample("base64-encode", {"value": "x"}),
+            Sample("base64-decode", {"value": "eA=="}),
+        ]
+
+    @pytest.fixture
+    def failures(self) -> Sequence[Failing]:
+        return [
+            Failing("calculate", {"expression": "1 +"}, "EXPRESSION_INVALID"),
+            Failing("calculate", {"expression": "a"}, "VARIABLE_INVALID"),
+            Failing("calculate", {"expression": "1 / 0"}, "DIVISION_BY_ZERO"),
+            Failing("calculate", {"expression": "1e999"}, "NUMBER_OUT_OF_RANGE"),
+            Failing("iso-to-unix-timestamp", {"iso_date": "x"}, "DATE_INVALID"),
+            Failing("format-date-from-iso", {"iso_date": "x", "target_format": ""}, "DATE_INVALID"),
+            Failing("country-name-to-iso-code", {"country_name": "x"}, "COUNTRY_NOT_FOUND"),
+            Failing("hash", {"value": {"content": "%"}}, "BASE64_INVALID"),
+            Failing("base64-decode", {"value": "%"}, "BASE64_INVALID"),
+        ]
