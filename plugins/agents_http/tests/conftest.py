@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import base64
-import gzip
 import json
 import threading
-import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
@@ -122,11 +120,3 @@ def call(registry: AgentRegistry) -> Call:
         return await registry.invoke("http", "http-request", inputs, context)
 
     return call
-
-
-def packed(content: bytes, coding: str) -> bytes:
-    """The content under a content coding."""
-    if coding == "gzip":
-        return gzip.compress(content)
-    raw = zlib.compressobj(wbits=-15)
-    return zlib.compress(content) if coding == "deflate" else raw.compress(content) + raw.flush()

@@ -10,7 +10,7 @@ import pytest
 from runtara_framework.agents import Connection
 from runtara_framework.testing.agents import AgentConformance, Failing, Sample
 
-from .conftest import Service
+Service = Any  # of conftest.py, which importlib mode does not let a test import
 
 
 class TestHttp(AgentConformance):

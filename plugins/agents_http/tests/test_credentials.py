@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import httpx
 import pytest
@@ -11,7 +13,9 @@ from runtara_agents_http import urls
 
 from runtara_framework.agents import AgentError, Connection
 
-from .conftest import Call, Service
+Call = Callable[..., Awaitable[Any]]
+Service = Any  # of conftest.py, which importlib mode does not let a test import
+
 
 SECRET = "s3cret-t0ken/with+signs"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 from typing import Any
 
@@ -12,7 +13,8 @@ import pytest
 
 from runtara_framework.agents import AgentError
 
-from .conftest import Call, Service
+Call = Callable[..., Awaitable[Any]]
+Service = Any  # of conftest.py, which importlib mode does not let a test import
 
 
 async def fails(call: Call, **inputs: Any) -> AgentError:

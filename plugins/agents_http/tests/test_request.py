@@ -5,14 +5,27 @@ from __future__ import annotations
 import base64
 import email
 import email.policy
+import gzip
 import json
+import zlib
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
 from runtara_framework.agents import AgentError
 
-from .conftest import METHODS, Call, Service, packed
+Call = Callable[..., Awaitable[Any]]
+Service = Any  # of conftest.py, which importlib mode does not let a test import
+METHODS = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"]
+
+
+def packed(content: bytes, coding: str) -> bytes:
+    """The content under a content coding."""
+    if coding == "gzip":
+        return gzip.compress(content)
+    raw = zlib.compressobj(wbits=-15)
+    return zlib.compress(content) if coding == "deflate" else raw.compress(content) + raw.flush()
 
 
 def body_of(seen: dict[str, Any]) -> bytes:
