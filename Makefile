@@ -39,7 +39,7 @@ isolation: $(VENV)/.ready ## prove the kernel without plugins, and each plugin a
 check: lint types isolation test ## everything that .ci/run checks, except the installation of Debian packages
 
 bench: $(VENV)/.ready ## measure, and print a table of medians
-	$(BIN)/python benchmarks
+	$(BIN)/python -m benchmarks
 
 changelog: $(VENV)/.ready ## show what the fragments in changelog.d/ would add to CHANGELOG.md
 	$(BIN)/towncrier build --draft
