@@ -1,0 +1,89 @@
+"""Agent: calls a capability, with retries, a time limit for each attempt, and a checkpoint after it succeeded."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from runtara_framework.runtime.attempts import attempts
+from runtara_framework.runtime.scope import Scope
+from runtara_framework.runtime.step import Step
+
+if TYPE_CHECKING:
+    from runtara_framework.agents.registry import AgentRegistry
+    from runtara_framework.runtime.compensation import Compensation
+
+_agents: ContextVar[AgentRegistry | None] = ContextVar("runtara_agents", default=None)
+
+
+def use_agents(registry: AgentRegistry) -> None:
+    """From now on, in this task and those that it starts, capabilities are called in `registry`."""
+    _agents.set(registry)
+
+
+def agents() -> AgentRegistry:
+    """The registry in use; by default that of the agents installed here."""
+    registry = _agents.get()
+    if registry is None:
+        from runtara_framework.agents.registry import AgentRegistry
+
+        registry = AgentRegistry()
+        _agents.set(registry)
+    return registry
+
+
+class Agent(Step, frozen=True, kw_only=True):
+    """Calls one capability. `pure`: run again on a replay, never checkpointed."""
+
+    kind: ClassVar[str] = "Agent"
+
+    agent: str
+    capability: str
+    inputs: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+    connection: str | None = None
+    retries: int = 3
+    delay_ms: int = 1000
+    timeout_ms: int | None = None
+    pure: bool = False
+    durable: bool = True
+    compensation: Compensation | None = None
+
+    def prepare(self, s: Scope) -> Any:
+        return {} if self.inputs is None else self.inputs(s.roots)
+
+    async def perform(self, s: Scope, given: Any) -> dict[str, Any]:
+        key = s.key.step(self.id)
+        outputs = await attempts(
+            s,
+            key,
+            lambda number: self._once(s, str(key), given, number),
+            retries=self.retries,
+            delay_ms=self.delay_ms,
+            timeout_ms=self.timeout_ms,
+            durable=self.durable and s.durable and not self.pure,
+            effect=True,
+        )
+        result = self.result(outputs)
+        if self.compensation is not None:
+            self.compensation.note(s, self, result)
+        return result
+
+    async def _once(self, s: Scope, step_key: str, given: dict[str, Any], number: int) -> Any:
+        from runtara_framework.agents.context import CapabilityContext
+
+        connection = None
+        if self.connection is not None:
+            from runtara_framework.runtime.connection import fetch
+
+            connection = await fetch(s, self.connection, self.id)
+        context = CapabilityContext(
+            tenant_id=s.ctx.tenant_id,
+            instance_id=s.ctx.instance_id,
+            step_key=step_key,
+            attempt=number,
+            deadline_ms=None if self.timeout_ms is None else time.time_ns() // 1_000_000 + self.timeout_ms,
+            connection=connection,
+        )
+        return await agents().invoke(self.agent, self.capability, given, context)

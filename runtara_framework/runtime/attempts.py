@@ -1,0 +1,133 @@
+"""Attempts: how often a step is tried, how long it waits in between, and what a replay remembers of that.
+
+A failed attempt is a checkpoint, the wait after it is a durable sleep, and so is the result: a relaunch neither repeats
+an attempt nor sleeps again (DSL.md 6). What is not durable is tried in the same way and remembers nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from runtara_framework.errors import RuntaraError
+from runtara_framework.runtime.scope import Scope
+from runtara_framework.sdk.failure import OUTPUT_TOO_LARGE, Failure
+from runtara_framework.sdk.keys import Key
+from runtara_framework.sdk.values import decode, encode
+
+LONGEST_WAIT_MS = 300_000
+OUTPUT_LIMIT = 16 * 1024 * 1024
+STEP_TIMEOUT = "STEP_TIMEOUT"
+RATE_LIMIT_BUDGET_EXCEEDED = "RATE_LIMIT_BUDGET_EXCEEDED"
+
+
+async def attempts(
+    s: Scope,
+    key: Key,
+    once: Callable[[int], Awaitable[Any]],
+    *,
+    retries: int,
+    delay_ms: int,
+    timeout_ms: int | None = None,
+    durable: bool = True,
+    effect: bool = False,
+) -> Any:
+    """The value of the first attempt that succeeds. `once` gets the number of the attempt, from 1. Raises the failure of
+    the last one. `effect`: an attempt and its checkpoint must not be cut in two by a pause."""
+    ctx = s.ctx
+    if durable and (saved := ctx.saved(key)) is not None:
+        return decode(saved)
+    number = 1
+    while True:
+        failure = _remembered(s, key, number) if durable else None
+        if failure is None:
+            if effect and durable:
+                async with ctx.effect():
+                    failure, value = await _try(s, key, once, number, timeout_ms, durable)
+            else:
+                failure, value = await _try(s, key, once, number, timeout_ms, durable)
+            if failure is None:
+                return value
+        if not failure.retryable or number > retries:
+            raise failure
+        await _back_off(s, key, number, failure, delay_ms, durable)
+        number += 1
+
+
+async def _try(
+    s: Scope, key: Key, once: Callable[[int], Awaitable[Any]], number: int, timeout_ms: int | None, durable: bool
+) -> tuple[Failure | None, Any]:
+    try:
+        value = await limited(once(number), timeout_ms)
+    except Exception as error:
+        failure = as_failure(error)
+        if not durable:
+            return failure, None
+        state = encode(failure.to_dict(), "the failure")
+        stored = await s.ctx.checkpoint(key.attempt(number), state)
+        return (failure if stored is state else Failure.from_dict(decode(stored))), None
+    return None, await _keep(s, key, value, durable)
+
+
+async def _keep(s: Scope, key: Key, value: Any, durable: bool) -> Any:
+    state = encode(value, "the step's output")
+    if len(state) > OUTPUT_LIMIT:
+        raise Failure(
+            OUTPUT_TOO_LARGE,
+            f"the output has {len(state)} bytes; the limit is {OUTPUT_LIMIT}. Store it elsewhere and return where it is",
+            attributes={"size": len(state), "limit": OUTPUT_LIMIT},
+        )
+    if not durable:
+        return value
+    stored = await s.ctx.checkpoint(key, state)
+    return value if stored is state else decode(stored)
+
+
+def _remembered(s: Scope, key: Key, number: int) -> Failure | None:
+    saved = s.ctx.saved(key.attempt(number))
+    return None if saved is None else Failure.from_dict(decode(saved))
+
+
+def as_failure(error: Exception) -> Failure:
+    """What a step raised, as a failure. What the platform says of itself is raised again."""
+    if isinstance(error, RuntaraError) and not hasattr(error, "to_failure"):
+        raise error
+    return Failure.of(error)
+
+
+async def limited(work: Awaitable[Any], timeout_ms: int | None) -> Any:
+    """`work`, cut off after `timeout_ms` with STEP_TIMEOUT."""
+    if timeout_ms is None:
+        return await work
+    try:
+        async with asyncio.timeout(timeout_ms / 1000) as limit:
+            return await work
+    except TimeoutError:
+        if not limit.expired():
+            raise  # the step's own
+        raise Failure(STEP_TIMEOUT, f"an attempt took longer than {timeout_ms} ms", category="timeout") from None
+
+
+async def _back_off(s: Scope, key: Key, number: int, failure: Failure, delay_ms: int, durable: bool) -> None:
+    if failure.retry_after_ms is not None:
+        wait_ms = min(failure.retry_after_ms, LONGEST_WAIT_MS)
+    else:
+        wait_ms = min(delay_ms * 2 ** min(number - 1, 40), LONGEST_WAIT_MS)
+        # Between half and all of it: many instances that failed together do not come back together.
+        wait_ms = round(wait_ms * (1 - 0.5 * s.ctx.random(key.attempt(number)).random()))
+    if "RATE_LIMIT" in failure.code:
+        if wait_ms > s.budget.left_ms:
+            raise Failure(
+                RATE_LIMIT_BUDGET_EXCEEDED,
+                f"waiting {wait_ms} ms more for a rate limit would exceed the scenario's rateLimitBudgetMs",
+                category="transient",
+                attributes={"waitMs": wait_ms, "leftMs": s.budget.left_ms},
+                cause=failure,
+            )
+        s.budget.left_ms -= wait_ms
+    if wait_ms:
+        if durable:
+            await s.ctx.sleep(key.suffix("backoff").index(number), wait_ms)
+        else:
+            await asyncio.sleep(wait_ms / 1000)

@@ -1,0 +1,67 @@
+"""StartScenario: another scenario, with data, variables, schemas and checkpoints of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from runtara_framework.runtime.attempts import attempts
+from runtara_framework.runtime.graph import Graph
+from runtara_framework.runtime.scenario import run_as_child
+from runtara_framework.runtime.scope import Scope
+from runtara_framework.runtime.step import Step
+from runtara_framework.sdk.failure import Failure
+
+CHILD_FAILED = "CHILD_FAILED"
+
+
+class StartScenario(Step, frozen=True, kw_only=True):
+    """Runs the scenario `child`; a retry runs all of it again."""
+
+    kind: ClassVar[str] = "StartScenario"
+
+    child: Graph
+    version: int
+    inputs: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+    retries: int = 3
+    delay_ms: int = 1000
+    timeout_ms: int | None = None
+    effects: bool = False
+    durable: bool = True
+
+    def prepare(self, s: Scope) -> Any:
+        return {} if self.inputs is None else self.inputs(s.roots)
+
+    async def perform(self, s: Scope, given: Any) -> dict[str, Any]:
+        key = s.key.step(self.id)
+
+        async def once(number: int) -> Any:
+            base = key if number == 1 else key.suffix("retry").index(number)
+            try:
+                return await run_as_child(s, self.child, base.site(str(self.child.scenario)), given, self.durable)
+            except Failure as cause:
+                raise self._failed(cause) from cause
+
+        outputs = await attempts(
+            s,
+            key,
+            once,
+            retries=self.retries,
+            delay_ms=self.delay_ms,
+            timeout_ms=self.timeout_ms,
+            durable=self.durable and s.durable and self.effects,
+        )
+        return self.result(outputs, childScenarioId=self.child.scenario)
+
+    def _failed(self, cause: Failure) -> Failure:
+        return Failure(
+            CHILD_FAILED,
+            f"child scenario {self.child.scenario!r} failed: {cause.message}",
+            category=cause.category,
+            severity=cause.severity,
+            step_id=self.id,
+            step_name=self.name or self.id,
+            step_type=self.kind,
+            retry_after_ms=cause.retry_after_ms,
+            cause=cause,
+        )

@@ -1,0 +1,60 @@
+"""A graph, and one pass of it from its first step to its outcome."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from runtara_framework.dsl.schemas import check_output
+from runtara_framework.runtime.scope import Scope
+from runtara_framework.runtime.step import Finished
+from runtara_framework.sdk.failure import OUTPUT_INVALID, Failure
+
+
+class Graph(msgspec.Struct, frozen=True, kw_only=True):
+    """The definition of a graph, written by the compiler."""
+
+    flow: Callable[[Scope], Awaitable[Any]]
+    scenario: str | None = None  # its id, if it is a scenario and not part of one
+    name: str | None = None
+    variables: Mapping[str, Any] = {}  # as declared: {type, value}
+    input_schema: Mapping[str, Any] = {}
+    output_schema: Mapping[str, Any] = {}
+    durable: bool = True
+    timeout_s: int | None = None
+    rate_limit_budget_ms: int = 60_000
+    on_cancel: Graph | None = None
+
+
+async def run_graph(s: Scope) -> Any:
+    """The value of the Finish step that the flow met, None if it met none. Raises the failure of a step; what has
+    compensations is compensated first."""
+    try:
+        outcome = await s.graph.flow(s)
+        value = outcome.value if isinstance(outcome, Finished) else None
+        if s.graph.output_schema:
+            _check_output(s.graph, value)
+        return value
+    except Failure as failure:
+        if s.completed:
+            from runtara_framework.runtime.compensation import compensate
+
+            await compensate(s, failure)
+        raise
+    except asyncio.CancelledError:
+        if s.completed:
+            s.run.interrupted.append(s)
+        raise
+
+
+def _check_output(graph: Graph, value: Any) -> None:
+    violations = check_output(graph.output_schema, value)
+    if violations:
+        raise Failure(
+            OUTPUT_INVALID,
+            "the result does not satisfy the outputSchema: " + "; ".join(f"{v.path} {v.message}" for v in violations),
+            attributes={"violations": [violation.to_wire() for violation in violations]},
+        )

@@ -1,0 +1,73 @@
+"""A scenario from its input to its output: as an instance of its own, and as the child of another one."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from runtara_framework.dsl.schemas import Violation, check_input
+from runtara_framework.runtime.graph import Graph, run_graph
+from runtara_framework.runtime.scope import Budget, Run, Scope
+from runtara_framework.sdk.failure import INPUT_INVALID, Failure
+from runtara_framework.sdk.keys import Key
+
+if TYPE_CHECKING:
+    from runtara_framework.sdk.context import Context
+
+ON_CANCEL_SECONDS = 30
+
+
+async def run_scenario(ctx: Context, graph: Graph, *, debug: bool = False, connection_url: str | None = None) -> Any:
+    """The program of an instance: its output. Raises `Failure`: INPUT_INVALID, OUTPUT_INVALID, or that of a step."""
+    run = Run(ctx, debug=debug, connection_url=connection_url)
+    scope = _scope(run, graph, ctx.input, Key.root(), durable=True)
+    ctx.on_cancel = lambda: _on_cancel(scope)
+    return await run_graph(scope)
+
+
+async def run_as_child(s: Scope, graph: Graph, key: Key, data: Any, durable: bool) -> Any:
+    """The output of a child scenario that was given `data`. Raises the child's failure."""
+    return await run_graph(_scope(s.run, graph, {"data": data}, key, durable=durable and s.durable))
+
+
+def _scope(run: Run, graph: Graph, given: Any, key: Key, *, durable: bool) -> Scope:
+    envelope, violations = check_input(graph.input_schema, graph.variables, given)
+    if violations:
+        raise _input_invalid(violations)
+    variables = envelope.variables
+    variables["_scenario_id"] = graph.scenario
+    variables["_instance_id"] = run.ctx.instance_id
+    variables["_tenant_id"] = run.ctx.tenant_id
+    roots = {
+        "data": envelope.data,
+        "variables": variables,
+        "scenario": {"inputs": {"data": envelope.data, "variables": variables}},
+    }
+    budget = Budget(graph.rate_limit_budget_ms)
+    return Scope(run, graph, roots, key, durable=durable, budget=budget, scope_id=str(key) or None)
+
+
+def _input_invalid(violations: list[Violation]) -> Failure:
+    return Failure(
+        INPUT_INVALID,
+        "the input does not satisfy the inputSchema: " + "; ".join(f"{v.path} {v.message}" for v in violations),
+        attributes={"violations": [violation.to_wire() for violation in violations]},
+    )
+
+
+async def _on_cancel(root: Scope) -> None:
+    """What a scenario does when its instance is cancelled or out of time: undo, then the graph's own `onCancel`."""
+    async with asyncio.timeout(ON_CANCEL_SECONDS):
+        interrupted, root.run.interrupted = root.run.interrupted, []
+        if interrupted:
+            from runtara_framework.runtime.compensation import compensate
+
+            for scope in interrupted:
+                await compensate(scope, None)
+        handler = root.graph.on_cancel
+        if handler is not None:
+            variables = dict(root.variables)
+            variables.update((name, declared.get("value")) for name, declared in handler.variables.items())
+            roots = {"data": root.roots["data"], "scenario": root.roots["scenario"], "variables": variables}
+            inner = Scope(root.run, handler, roots, root.key.site("onCancel"), durable=root.durable, budget=root.budget)
+            await run_graph(inner)

@@ -1,0 +1,36 @@
+"""Every conformance case, in every mode: debug events off and on, straight and killed after every checkpoint."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+_spec = importlib.util.spec_from_file_location("conformance_harness", Path(__file__).with_name("harness.py"))
+assert _spec is not None and _spec.loader is not None
+harness = importlib.util.module_from_spec(_spec)
+__import__("sys").modules["conformance_harness"] = harness
+_spec.loader.exec_module(harness)
+
+CASES = list(harness.load_cases())
+MODES = {
+    "plain": {"debug": False, "killed": False},
+    "killed": {"debug": False, "killed": True},
+    "debug": {"debug": True, "killed": False},
+    "debug-killed": {"debug": True, "killed": True},
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+async def test_a_scenario_does_what_its_case_says(case, mode):
+    if case.modes is not None and mode not in case.modes:
+        pytest.skip("the case is about other modes")
+    how = MODES[mode]
+    harness.verify(case, await harness.run_case(case, **how), killed=how["killed"])
+
+
+def test_names_of_cases_are_unique():
+    names = [case.id for case in CASES]
+    assert len(names) == len(set(names))
