@@ -36,7 +36,6 @@ T = TypeVar("T")
 WATCH_AFTER_SECONDS = 0.02
 """Runs that are shorter than this are not listened for signals beside the answers of their checkpoints."""
 WATCH_HOLD_MS = 20_000
-LEAST_HOLD_MS = 1_000
 
 
 class Stop(StrEnum):
@@ -71,13 +70,13 @@ class Context:
         self._clock: Clock = clock or SystemClock()
         # The server decides what time it is: an instance may run on another machine.
         self._offset_ms = registered.now_ms - self._clock.now_ms()
-        self._hold_ms = max(LEAST_HOLD_MS, min(registered.hold_below_ms, WATCH_HOLD_MS))
         self._parking = Parking(_Port(self), hold_below_ms=registered.hold_below_ms)
         self._main: asyncio.Task[Any] | None = None
         self._ending = asyncio.Event()
         self._watch: asyncio.TimerHandle | None = None
         self._watching: asyncio.Task[None] | None = None
         self._seen_signal = 0
+        self._at_breakpoint = False
 
     # -- checkpoints ------------------------------------------------------------------------------------------
 
@@ -186,11 +185,12 @@ class Context:
         payload = await self._take(key, signal_key, 0)
         with self._parking.parked(spot):
             while payload is None:
-                await self._parking.settled()
-                rest_ms = self._hold_ms if deadline_ms is None else min(deadline_ms - self._now_ms(), self._hold_ms)
-                if rest_ms <= 0:
-                    break
-                payload = await self._take(key, signal_key, rest_ms)
+                wait_ms = await self._parking.poll_ms()
+                if deadline_ms is not None:
+                    wait_ms = min(wait_ms, deadline_ms - self._now_ms())
+                    if wait_ms <= 0:
+                        break
+                payload = await self._take(key, signal_key, wait_ms)
         self._check()
         await self._parking.boundary()
         if payload is None:
@@ -236,6 +236,17 @@ class Context:
         digest[8] = digest[8] & 0x3F | 0x80
         text = digest.hex()
         return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+    # -- for debugging ------------------------------------------------------------------------------------------
+
+    async def breakpoint(self, key: Key | str) -> None:
+        """Suspend the instance here until it is resumed, once in its life. As for a pause, effects that are under way in
+        other branches come to their end first."""
+        if self.saved(key) is None:
+            await self.checkpoint(key, b"true")
+            self._at_breakpoint = True
+            self._parking.pause()
+            await self._parking.boundary()
 
     # -- branches -----------------------------------------------------------------------------------------------
 
@@ -381,6 +392,11 @@ class _Port:
     async def obey_pause(self) -> bool:
         client = self._context._client
         try:
+            if self._context._at_breakpoint:
+                if await client.suspend(Reason.BREAKPOINT):
+                    return True
+                self._context._at_breakpoint = False
+                await client.poll_signals()  # a cancel or pause came between; a pause does just as well
             await client.acknowledge_signal("pause")
             # Only the server knows whether the pause was withdrawn before it heard of our obedience.
             return (await client.get_status()).status is not Status.RUNNING

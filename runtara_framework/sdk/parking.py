@@ -30,6 +30,9 @@ after it; until then nobody runs although somebody is about to."""
 RETRY_SECONDS = (0.1, 0.5, 2.0, 10.0)
 """When to try again after the server refused to let the program leave."""
 
+LEAST_ROUND_MS = 1_000
+LONGEST_ROUND_MS = 20_000
+"""Bounds of what a poll for a signal is held; within them it is `hold_below_ms`."""
 STAYING_SECONDS = 0.2
 """Between two looks for a signal while the program is being ended."""
 
@@ -72,15 +75,18 @@ class Parking:
     def __init__(self, port: Port, *, hold_below_ms: int) -> None:
         self._port = port
         self._hold_below_ms = hold_below_ms
+        self._round_ms = max(LEAST_ROUND_MS, min(hold_below_ms, LONGEST_ROUND_MS))
         self._branches: set[asyncio.Task[Any]] = set()
         self._running = 0  # branches that are neither parked nor idle
         self._parked: set[Spot] = set()
         self.deadlines: set[Spot] = set()  # time limits in force; a program that left is launched for them, too
         self._polls = 0  # calls under way that may consume a signal
+        self._drained: asyncio.Event | None = None  # a round of polls is open; set at its end
+        self._round_ends_ms = 0
         self._effects = 0  # effects at work
         self._refused = 0  # times in a row
         self._leaver: asyncio.Task[None] | None = None
-        self._decided: asyncio.Event | None = None  # set when the leaver has decided
+        self._decided: asyncio.Event | None = None  # there is a leaver; set when it has decided
         self._leaving = False  # the server is being told
         self._pause: asyncio.Event | None = None  # asked for; set when withdrawn
         self._pauser: asyncio.Task[None] | None = None
@@ -134,22 +140,33 @@ class Parking:
 
     async def boundary(self) -> None:
         """Where nothing is cut in two: comes back when the program may go on."""
-        while self._leaving and self._decided is not None:  # a task that nobody knew of; the decision is on its way
+        if self._leaving and self._decided is not None:  # a task that nobody knew of; the decision is on its way
             await self._decided.wait()
         while self._pause is not None:
             withdrawn = self._pause
             with self.parked(Spot()):
                 await withdrawn.wait()
 
-    async def settled(self) -> None:
-        """For a parked branch: comes back when it is certain that the process stays for now."""
-        if self._staying:
-            # A cancel waits at the server, which answers every poll at once then.
-            await asyncio.sleep(STAYING_SECONDS)
-        while self._pause is not None:
-            await self._pause.wait()
-        while self._leaver is not None and self._decided is not None:
-            await self._decided.wait()
+    async def poll_ms(self) -> int:
+        """For a parked branch: comes back when the process stays for now; how long it may poll for its signal then.
+
+        Polls go in rounds that end together. Between two rounds nobody polls, so that the program can leave."""
+        while True:
+            if self._staying:
+                # A cancel waits at the server, which answers every poll at once then.
+                await asyncio.sleep(STAYING_SECONDS)
+                return self._round_ms
+            now_ms = self._port.now_ms()
+            if self._pause is not None:
+                await self._pause.wait()
+            elif self._decided is not None:
+                await self._decided.wait()
+            elif self._drained is None:
+                return self._round_ms  # it opens a round
+            elif self._round_ends_ms > now_ms:
+                return self._round_ends_ms - now_ms
+            else:
+                await self._drained.wait()
 
     def stay(self) -> None:
         """From now on nobody leaves and nobody pauses: the program is being ended."""
@@ -157,9 +174,7 @@ class Parking:
         for task in (self._leaver, self._pauser):
             if task is not None:
                 task.cancel()
-        self._leaver, self._leaving = None, False
-        if self._decided is not None:
-            self._decided.set()
+        self._end_decision()
         if self._retry is not None:
             self._retry.cancel()
         if self._pause is not None:
@@ -205,10 +220,13 @@ class Parking:
             self._refused += 1
             self._retry = asyncio.get_running_loop().call_later(delay, self._changed)
         finally:
-            self._leaving = False
-            self._leaver = None
-            if self._decided is not None:
-                self._decided.set()
+            self._end_decision()
+
+    def _end_decision(self) -> None:
+        self._leaver, self._leaving = None, False
+        if self._decided is not None:
+            self._decided.set()
+            self._decided = None
 
     # -- pause ------------------------------------------------------------------------------------------------
 
@@ -293,11 +311,19 @@ class _Polling(_Region):
     __slots__ = ()
 
     def __enter__(self) -> None:
-        self._parking._polls += 1
+        parking = self._parking
+        parking._polls += 1
+        if parking._drained is None:
+            parking._drained = asyncio.Event()
+            parking._round_ends_ms = parking._port.now_ms() + parking._round_ms
 
     def __exit__(self, *_: object) -> None:
-        self._parking._polls -= 1
-        self._parking._changed()
+        parking = self._parking
+        parking._polls -= 1
+        if not parking._polls and parking._drained is not None:
+            parking._drained.set()
+            parking._drained = None
+        parking._changed()
 
 
 class _Parked(_Region):
