@@ -30,8 +30,8 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 import msgspec
 
-from runtara_framework.errors import InvalidRequest, ProtocolError, RuntaraError
-from runtara_framework.protocol.invalid import MALFORMED
+from runtara_framework.errors import ProtocolError, RuntaraError
+from runtara_framework.protocol.invalid import MALFORMED, unsendable
 from runtara_framework.protocol.operations import VERSION
 
 WINDOW = 1024 * 1024
@@ -266,9 +266,7 @@ def _with_payload(kind: int, call_id: int, message: Any, *operation: str) -> byt
             plain = _spell(msgspec.to_builtins(message, builtin_types=(bytes,)))
             return _sized(_encoder.encode((kind, call_id, *operation, plain)))
     except (TypeError, OverflowError, *MALFORMED) as error:
-        raise InvalidRequest(
-            f"a {type(message).__name__} holds something that is no JSON value: {error or 'it is nested too deeply'}"
-        ) from error
+        raise unsendable(message, error) from error
 
 
 def _spell(value: Any) -> Any:

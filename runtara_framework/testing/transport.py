@@ -285,6 +285,17 @@ class TransportConformance(Conformance):
         assert caught.value.details["field"] == "state"
         assert stage.calls == []
 
+    @pytest.mark.parametrize(
+        "wide", [2**63, 2**64 - 1, 2**64, -(2**63) - 1, 10**400], ids=lambda wide: f"{wide.bit_length()} bits"
+    )
+    async def test_an_integer_that_no_storage_holds_is_refused(self, stage: Stage, channel: Channel, wide: int) -> None:
+        with pytest.raises(errors.InvalidRequest, match="after_signal_id"):
+            await channel.call(
+                ops.POLL_SIGNALS, m.PollSignals(instance_id="i-1", after_signal_id=wide), timeout=PATIENCE
+            )
+
+        assert stage.calls == []
+
     async def test_an_operation_that_is_not_served_is_unknown(self, stage: Stage, channel: Channel) -> None:
         with pytest.raises(errors.UnknownOperation):
             await channel.call(ops.HEALTH_CHECK, m.HealthCheck(), timeout=PATIENCE)

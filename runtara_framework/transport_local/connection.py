@@ -12,9 +12,22 @@ import logging
 from collections import deque
 from typing import Any, cast
 
-from runtara_framework.errors import PayloadTooLarge, ProtocolError, QueueFull, RuntaraError, ServerStopping
+from runtara_framework.errors import (
+    InvalidRequest,
+    PayloadTooLarge,
+    ProtocolError,
+    QueueFull,
+    RuntaraError,
+    ServerStopping,
+)
 from runtara_framework.protocol import framing
-from runtara_framework.protocol.invalid import MALFORMED, invalid_request, unknown_operation
+from runtara_framework.protocol.invalid import (
+    MALFORMED,
+    integer_fields,
+    invalid_request,
+    refuse_wide,
+    unknown_operation,
+)
 from runtara_framework.protocol.operations import Operation
 from runtara_framework.spec.transport import Caller, Endpoint
 
@@ -29,7 +42,7 @@ class Table:
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
         self.entries = {
-            name: (operation, framing.payload_decoder(operation.request))
+            name: (operation, framing.payload_decoder(operation.request), integer_fields(operation.request))
             for name, operation in endpoint.operations.items()
         }
         # asyncio reads into it and hands it over in one go, so all connections share it. Without it, every read allocates
@@ -151,11 +164,14 @@ class Connection(asyncio.BufferedProtocol):
                 call_id,
                 QueueFull(f"{MAX_CALLS} calls of this connection wait for an answer; wait for one", limit=MAX_CALLS),
             )
-        operation, decoder = entry
+        operation, decoder, integers = entry
         try:
             message = decoder.decode(frame.payload)
+            refuse_wide(operation, message, integers)
         except MALFORMED as error:
             return self._fail(call_id, invalid_request(operation, error))
+        except InvalidRequest as error:
+            return self._fail(call_id, error)
         call = self._calls[call_id] = _Call()
         if operation.upload:
             call.body = _Body(self._transport, call_id)

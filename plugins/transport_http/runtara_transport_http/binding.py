@@ -16,7 +16,7 @@ import msgspec
 from msgspec import UNSET, inspect, structs
 
 from runtara_framework.errors import InvalidRequest
-from runtara_framework.protocol.invalid import MALFORMED, invalid_request
+from runtara_framework.protocol.invalid import MALFORMED, integer_fields, invalid_request, refuse_wide, unsendable
 from runtara_framework.protocol.operations import Operation
 
 TENANT = "tenant_id"
@@ -42,6 +42,7 @@ class Binding(Generic[Req, Res]):
         known = structs.fields(cast(type[msgspec.Struct], operation.request))
         fields = [field for field in known if field.name not in self.path_fields]
         self._names = tuple(field.name for field in fields)
+        self._integers = integer_fields(operation.request)
         self._defaults_tenant = TENANT in self._names
         self.rest: type[msgspec.Struct] = msgspec.defstruct(
             f"{operation.request.__name__}Fields",
@@ -98,7 +99,9 @@ class Binding(Generic[Req, Res]):
                 values[name] = unquote_to_bytes(segment).decode() if "%" in segment else segment
             except UnicodeDecodeError as error:
                 raise self._bad(name, "in the path is not UTF-8") from error
-        return self.operation.request(**values)
+        request = self.operation.request(**values)
+        refuse_wide(self.operation, request, self._integers)
+        return request
 
     def _bad(self, name: str, what: str) -> InvalidRequest:
         return InvalidRequest(
@@ -117,9 +120,7 @@ class Binding(Generic[Req, Res]):
         try:
             return self._written(request)
         except (TypeError, *MALFORMED) as error:
-            raise InvalidRequest(
-                f"a {type(request).__name__} holds something that is no JSON value: {error or 'it is nested too deeply'}"
-            ) from error
+            raise unsendable(request, error) from error
 
     def _written(self, request: Req) -> tuple[str, bytes]:
         target = self.template

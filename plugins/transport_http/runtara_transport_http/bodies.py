@@ -114,17 +114,19 @@ class Form:
     async def open(self) -> AsyncIterator[bytes]:
         """Read up to the file; then `fields` is complete. The iterator has the file's bytes. Raises `InvalidRequest`,
         `PayloadTooLarge`."""
-        while not self._in_file:
-            if not await self._feed():
-                raise InvalidRequest(f"the form has no file part named `{STREAM}`", field=STREAM)
-        return self._stream()
-
-    async def _stream(self) -> AsyncIterator[bytes]:
         more = True
+        while more and not self._in_file:
+            more = await self._feed()
+        if not self._in_file:
+            raise InvalidRequest(f"the form has no file part named `{STREAM}`", field=STREAM)
+        return self._stream(more)
+
+    async def _stream(self, more: bool) -> AsyncIterator[bytes]:
         while more or self._file:
             while self._file:
                 yield self._file.popleft()
-            more = more and await self._feed()
+            if more:
+                more = await self._feed()
         self._ended()
 
     async def _feed(self) -> bool:
