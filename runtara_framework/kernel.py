@@ -79,7 +79,11 @@ async def start(
         hooks.load_installed(disabled=frozenset(settings.plugins.disabled))
     await hooks.collect("runtara_configure", settings=settings)
     context = DriverContext(
-        clock=clock, data_dir=data_dir, node_id=_node_id(data_dir), logger=logging.getLogger("runtara_framework.driver")
+        clock=clock,
+        data_dir=data_dir,
+        node_id=_node_id(data_dir),
+        logger=logging.getLogger("runtara_framework.driver"),
+        hooks=hooks,
     )
     persistence = await _persistence(settings, context, hooks, stack)
     notifier = Notifier(hooks)

@@ -6,7 +6,7 @@ import logging
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -23,6 +23,24 @@ class NoSettings(DriverSettings):
     """For a driver that has nothing to configure."""
 
 
+class HookCaller(Protocol):
+    """How a driver asks the hook plugins: `extension.hooks.Hooks` is one."""
+
+    def collect_now(self, hook: str, /, **arguments: Any) -> list[Any]:
+        """All answers that are not None, in order."""
+        ...
+
+
+class NoHooks:
+    """Nobody to ask."""
+
+    def collect_now(self, hook: str, /, **arguments: Any) -> list[Any]:
+        return []
+
+
+_NO_HOOKS = NoHooks()
+
+
 @dataclass(frozen=True)
 class DriverContext:
     """What the kernel gives every driver."""
@@ -31,6 +49,7 @@ class DriverContext:
     data_dir: Path  # exists, private to this server; a driver keeps its files in a folder of its own name
     node_id: str  # stable over restarts of this server
     logger: logging.Logger
+    hooks: HookCaller = _NO_HOOKS
 
 
 class Driver:

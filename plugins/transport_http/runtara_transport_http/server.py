@@ -20,6 +20,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from runtara_framework.errors import AddressInUse, ConfigError, ProtocolError
+from runtara_framework.protocol.operations import HEALTH_CHECK
 from runtara_framework.spec.driver import DriverSettings
 from runtara_framework.spec.transport import Endpoint, Transport
 from runtara_transport_http.address import address_of, host_and_port
@@ -49,7 +50,10 @@ class HttpTransport(Transport):
     async def serve(self, address: str, endpoint: Endpoint, stack: AsyncExitStack) -> str:
         host, port = host_and_port(address)
         calls = Calls()
-        app = build_app(endpoint, calls=calls, logger=self.context.logger)
+        # Routes of plugins belong to products, so they stand beside the environment protocol only.
+        plugins = self.context.hooks.collect_now("runtara_routes") if HEALTH_CHECK.name in endpoint.operations else []
+        routes = [route for answer in plugins for route in answer]
+        app = build_app(endpoint, calls=calls, logger=self.context.logger, extra_routes=routes)
         config = uvicorn.Config(
             app,
             http=_Protocol,
