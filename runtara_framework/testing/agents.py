@@ -64,12 +64,12 @@ class AgentConformance(Conformance):
     @pytest.fixture
     def agent(self) -> Any:
         """The agent: its id if it is installed, else the decorated class, object or module."""
-        raise NotImplementedError("override the fixture `agent`: the id of your agent, or the decorated thing itself")
+        pytest.fail("override the fixture `agent`: the id of your agent, or the decorated thing itself")
 
     @pytest.fixture
     def samples(self) -> Sequence[Sample]:
         """At least one call that works for every capability."""
-        raise NotImplementedError("override the fixture `samples`: one Sample or more for every capability")
+        pytest.fail("override the fixture `samples`: one Sample or more for every capability")
 
     # -- may override -------------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from abc import ABC, abstractmethod
 from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, Field, SecretStr
@@ -29,7 +30,7 @@ HeaderName = Annotated[str, AfterValidator(_header_name)]
 HeaderSecret = Annotated[SecretStr, Field(min_length=1), AfterValidator(_one_line)]
 
 
-class HttpConnection(ConnectionParameters):
+class HttpConnection(ConnectionParameters, ABC):
     """Base of the connection types of this agent."""
 
     base_url: str | None = Field(
@@ -37,9 +38,9 @@ class HttpConnection(ConnectionParameters):
         description="Where the service is. Relative URLs are resolved against it, and the credentials never leave it",
     )
 
+    @abstractmethod
     def auth_headers(self) -> dict[str, str]:
         """The headers that prove who we are."""
-        raise NotImplementedError
 
 
 class HttpBearer(HttpConnection):
