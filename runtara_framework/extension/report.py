@@ -6,11 +6,13 @@ from collections.abc import Iterable
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
+from runtara_framework.agents.registry import AgentRegistry
 from runtara_framework.errors import RuntaraError
 from runtara_framework.extension import drivers
 from runtara_framework.extension.hooks import GROUP as HOOK_GROUP
 from runtara_framework.extension.hooks import Hooks
 from runtara_framework.model import Record
+from runtara_framework.spec.agent import AGENT_GROUP
 from runtara_framework.spec.driver import Kind
 from runtara_framework.spec.persistence import PERSISTENCE
 from runtara_framework.spec.runner import RUNNER
@@ -18,7 +20,6 @@ from runtara_framework.spec.scheduler import SCHEDULER
 from runtara_framework.spec.transport import TRANSPORT
 
 KINDS: tuple[Kind[Any], ...] = (PERSISTENCE, RUNNER, TRANSPORT, SCHEDULER)
-AGENT_GROUP = "runtara.agents"
 
 
 class PluginInfo(Record):
@@ -36,7 +37,8 @@ class PluginInfo(Record):
 def report(*, enabled: dict[str, set[str]], disabled: frozenset[str], hooks: Hooks) -> list[PluginInfo]:
     """Every installed plugin. Loads each one, because only that tells whether it works."""
     lines = [_driver(kind, ep, enabled.get(kind.name, set())) for kind in KINDS for ep in _installed(kind.group)]
-    lines += [_agent(ep, disabled) for ep in _installed(AGENT_GROUP)]
+    agents = AgentRegistry()
+    lines += [_agent(ep, disabled, agents) for ep in _installed(AGENT_GROUP)]
     lines += [_hook_plugin(ep, disabled, hooks) for ep in _installed(HOOK_GROUP)]
     return lines
 
@@ -65,13 +67,13 @@ def _driver(kind: Kind[Any], ep: EntryPoint, enabled: set[str]) -> PluginInfo:
     return _line(kind.name, ep, "enabled" if ep.name in enabled else "available", provides=cls.capabilities)
 
 
-def _agent(ep: EntryPoint, disabled: frozenset[str]) -> PluginInfo:
+def _agent(ep: EntryPoint, disabled: frozenset[str], agents: AgentRegistry) -> PluginInfo:
     if ep.name in disabled:
         return _line("agent", ep, "disabled", "listed in [plugins] disabled")
     try:
-        ep.load()
-    except Exception as error:  # any exception of a plugin's module is a line of the report
-        return _line("agent", ep, "broken", f"{type(error).__name__}: {error}")
+        agents.info(ep.name)
+    except RuntaraError as error:
+        return _line("agent", ep, "broken", error.message)
     return _line("agent", ep, "enabled")
 
 
