@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from runtara_framework.dsl.steps import ConditionalStep, StepBase, SwitchStep
@@ -71,7 +72,7 @@ class Flow:
         if a == b or not {a, b} <= self.reachable or self.may_precede(a, b) or self.may_precede(b, a):
             return False
         common = self._nearest_dominator(a, b)
-        for fork in self.forks():
+        for fork in self.forks:
             if fork != common and self._dominates(fork, common):
                 continue  # what they share comes after this fan-out, as one way
             in_a = [self._in_branch(target, a) for target in self.branches(fork)]
@@ -91,9 +92,10 @@ class Flow:
         targets = tuple(dict.fromkeys(edge.to_step for edge in flow))
         return targets if len(targets) > 1 else ()
 
-    def forks(self) -> list[str]:
+    @cached_property
+    def forks(self) -> tuple[str, ...]:
         """The reachable steps with a fan-out, in order."""
-        return [step_id for step_id in self.order if step_id in self.reachable and self.branches(step_id)]
+        return tuple(step_id for step_id in self.order if step_id in self.reachable and self.branches(step_id))
 
     def merge(self, fork: str) -> str | None:
         """Where the branches of a fan-out meet; None if they never do (E073)."""

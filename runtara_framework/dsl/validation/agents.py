@@ -117,6 +117,7 @@ def compensation(context: Context) -> None:
             continue
         found: list[str] = []
         failing = ""
+        later = _failing_later(graph)
         for key, step in graph.steps.items():
             if not isinstance(step, AgentStep) or step.compensation or key not in graph.flow.reachable:
                 continue
@@ -124,9 +125,8 @@ def compensation(context: Context) -> None:
             capability = info.capability(step.capability_id) if info else None
             if capability is None or not capability.side_effects or capability.idempotent:
                 continue
-            later = _can_fail_later(graph, key)
-            if later is not None:
-                failing = failing or later
+            if later.get(key):
+                failing = failing or later[key]
                 found.append(key)
         if found:
             who = f"{found[0]!r} has" if len(found) == 1 else f"{listed(found, 8)} have"
@@ -134,10 +134,13 @@ def compensation(context: Context) -> None:
             context.say("W060", graph.step_pointer(found[0]), message, "add a compensation", step=found[0])
 
 
-def _can_fail_later(graph: Graph, key: str) -> str | None:
+def _failing_later(graph: Graph) -> dict[str, str]:
+    """For each step one that may run after it and may fail; an empty text if there is none."""
     failing = (AgentStep, ErrorStep, SplitStep, WhileStep, StartScenarioStep, WaitForSignalStep)
     assert graph.flow is not None
-    for step_id in graph.flow.order:
-        if isinstance(graph.steps[step_id], failing) and graph.flow.may_precede(key, step_id):
-            return step_id
-    return None
+    found: dict[str, str] = {}
+    for step_id in reversed(graph.flow.order):
+        found[step_id] = ""
+        for target in graph.flow.successors(step_id):
+            found[step_id] = found[step_id] or (target if isinstance(graph.steps[target], failing) else found[target])
+    return found

@@ -81,7 +81,7 @@ def _label(context: Context, step: StepBase, placed: PlacedEdge, where: str) -> 
 
 
 def _routes(context: Context, graph: Graph, key: str, step: SwitchStep) -> None:
-    labels = {placed.edge.label for placed in graph.edges if placed.edge.from_step == key}
+    labels = {placed.edge.label for placed in graph.leaving.get(key, ())}
     said: set[str] = set()
     for index, case in enumerate(step.config.cases):
         if case.route is not None and case.route not in labels and case.route not in said:
@@ -135,7 +135,7 @@ def circles(context: Context) -> None:
             shown = " -> ".join([*map(repr, way[:12]), repr(way[0])])
             context.say("E074", pointer, f"the edges form a circle: {shown}",
                         "remove the edge; repeat steps with a While", step=edge.from_step)  # fmt: skip
-        for fork in flow.forks():
+        for fork in flow.forks:
             if flow.merge(fork) is None:
                 heads = listed(list(flow.branches(fork)))
                 context.say("E073", graph.step_pointer(fork), f"the parallel branches {heads} never meet again",

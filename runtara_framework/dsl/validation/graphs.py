@@ -79,6 +79,14 @@ class Graph:
         ]
 
     @cached_property
+    def leaving(self) -> dict[str, list[PlacedEdge]]:
+        """The edges that could be read, by the step they leave."""
+        found: dict[str, list[PlacedEdge]] = {}
+        for placed in self.edges:
+            found.setdefault(placed.edge.from_step, []).append(placed)
+        return found
+
+    @cached_property
     def flow(self) -> Flow | None:
         """Order and reachability; None without a valid entry point."""
         entry = self.model.entry_point

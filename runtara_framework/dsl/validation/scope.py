@@ -7,7 +7,7 @@ from runtara_framework.dsl.paths import Segment
 from runtara_framework.dsl.references import Use
 from runtara_framework.dsl.validation.context import Context
 from runtara_framework.dsl.validation.findings import did_you_mean, listed
-from runtara_framework.dsl.validation.graphs import Graph, PlacedEdge
+from runtara_framework.dsl.validation.graphs import Graph
 from runtara_framework.dsl.validation.shapes import (
     ERROR,
     ITERATION,
@@ -102,7 +102,7 @@ def data(context: Context) -> None:
         schema = data_schema(graph)
         declared = of_schema(schema)
         undeclared: list[tuple[str, Use]] = []
-        for step_id, use, placed in graph.uses:
+        for step_id, use, _ in graph.uses:
             if use.path is None:
                 continue
             segments = use.path.segments
@@ -116,7 +116,7 @@ def data(context: Context) -> None:
                 miss = walk(_scenario(graph.root), segments)
                 code = "E051" if miss and miss.depth == 3 else "E057"
             elif segments[0] == "steps" and len(segments) > 1:
-                miss = _into_step(graph, shapes, segments, placed)
+                miss = _into_step(graph, shapes, segments)
             elif segments[0] in ("__error", "error"):
                 miss = walk(ERROR, segments)
             elif segments[0] == "loop":
@@ -140,16 +140,14 @@ def _say(context: Context, code: str, miss: Miss, use: Use, step_id: str) -> Non
         context.say("E058", use.pointer, miss.message, miss.suggestion, step=step_id)
 
 
-def _into_step(
-    graph: Graph, shapes: StepShapes, segments: tuple[Segment, ...], placed: PlacedEdge | None
-) -> Miss | None:
+def _into_step(graph: Graph, shapes: StepShapes, segments: tuple[Segment, ...]) -> Miss | None:
     name = str(segments[1])
     if name == "__error":
         return walk(ERROR, segments, start=2)
     step = graph.steps.get(name)
     if step is None:
         return None
-    handled = any(other.edge.is_error and other.edge.from_step == name for other in graph.known_edges)
+    handled = any(placed.edge.is_error for placed in graph.leaving.get(name, ()))
     return walk(shapes.of(step, can_fail_over=handled), segments, start=2)
 
 

@@ -67,7 +67,7 @@ def _open_ends(graph: Graph) -> dict[str, str]:
         step = graph.steps[step_id]
         if step_id not in flow.reachable or step_id in flow.handlers or step.ends:
             continue
-        labels = {placed.edge.label for placed in graph.edges if placed.edge.from_step == step_id}
+        labels = {placed.edge.label for placed in graph.leaving.get(step_id, ())}
         if isinstance(step, ConditionalStep) and labels & {"true", "false"}:
             missing = [label for label in ("true", "false") if label not in labels]
             if missing:
