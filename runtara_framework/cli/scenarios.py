@@ -97,6 +97,10 @@ def compile_document(
     from runtara_framework.compiler import ChildScenario, CompilationInput, compile_scenario
 
     document, text = load_document(name)
+    judged = _plugin_findings(document)
+    _print_findings(judged, text, name)
+    if any(_field(finding, "severity") == "error" for finding in judged):
+        raise ScenarioInvalid(f"{name}: a plugin's rule refuses it", findings=[f.to_json() for f in judged])
     try:
         result = compile_scenario(
             CompilationInput(
@@ -124,12 +128,13 @@ def _validate(args: argparse.Namespace) -> int:
 
     document, text = load_document(args.scenario)
     report = validate(document, agents=AgentRegistry(), children=load_children(args.child))
-    errors = [finding for finding in report.findings if finding.severity == "error"]
+    findings = [*report.findings, *_plugin_findings(document)]
+    errors = [finding for finding in findings if finding.severity == "error"]
     if args.json:
-        output.result([finding.to_json() for finding in report.findings])
+        output.result([finding.to_json() for finding in findings])
     else:
-        _print_findings(report.findings, text, args.scenario)
-        warnings = len(report.findings) - len(errors)
+        _print_findings(findings, text, args.scenario)
+        warnings = len(findings) - len(errors)
         output.say(f"{args.scenario}: {_count(len(errors), 'error')}, {_count(warnings, 'warning')}")
     return output.EXIT_FAILED if errors else 0
 
@@ -172,6 +177,20 @@ def _write_image(path: Path, binary: bytes, checksum: str) -> None:
         raise InvalidRequest(f"{path} cannot be written: {error.strerror}") from None
     output.say(f"{path}: {len(binary)} bytes")
     output.result({"path": str(path), "sha256": checksum, "size_bytes": len(binary)})
+
+
+def _plugin_findings(document: dict[str, Any]) -> list[Finding]:
+    """What the rules of hook plugins say (`runtara_validate_scenario`)."""
+    from importlib.metadata import entry_points
+
+    if not entry_points(group="runtara.plugins"):
+        return []
+    from runtara_framework.extension.hooks import Hooks
+
+    hooks = Hooks()
+    hooks.load_installed()
+    answers = hooks.collect_now("runtara_validate_scenario", document=document)
+    return [finding for answer in answers for finding in answer]
 
 
 # -- findings ---------------------------------------------------------------------------------------------

@@ -78,7 +78,8 @@ async def runtara_checkpoint_saved(ref: LaunchRef, checkpoint_id: str, size_byte
 
 @hookspec
 def runtara_validate_scenario(document: dict[str, Any]) -> list[Any] | None:
-    """Collected, not async: extra findings (`dsl.validation.Finding`) for a scenario."""
+    """Collected, not async: extra findings (`dsl.validation.Finding`) for a scenario, when `runtara` validates, compiles or
+    runs it. A finding of severity `error` refuses it. Python code passes its rules to `validate(extra_rules=…)`."""
 
 
 @hookspec

@@ -1,0 +1,88 @@
+"""Packages of a user's own, installed with pip into a directory of theirs: the kernel finds them, nothing else changes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+from runtara_framework.management import ManagementSdk
+
+from runtara_framework.errors import Forbidden
+
+from . import programs
+from .conftest import BIN, ROOT, Server, until_status
+
+
+def install(package: Path, target: Path) -> str:
+    """`pip install --target`; the PYTHONPATH that makes it count as installed."""
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "--no-deps", "--no-build-isolation", "--target", str(target), str(package)], check=True)
+    return str(target)
+
+
+@pytest.fixture(scope="module")
+def erp(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The path of an installation of examples/agent_my_erp."""
+    return install(ROOT / "examples" / "agent_my_erp", tmp_path_factory.mktemp("erp"))
+
+
+@pytest.fixture(scope="module")
+def audit(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The path of an installation of examples/plugin_audit."""
+    return install(ROOT / "examples" / "plugin_audit", tmp_path_factory.mktemp("audit"))
+
+
+def runtara(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    command = [str(BIN / "runtara"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environ}, check=False)
+
+
+def test_an_agent_of_ones_own_is_listed_and_called_from_a_scenario(erp: str, tmp_path: Path) -> None:
+    assert "my-erp" not in runtara("agents", "list").stdout
+    assert "create-order" in runtara("agents", "list", PYTHONPATH=erp).stdout
+    scenario = ROOT / "examples" / "agent_my_erp" / "scenario.json"
+    done = runtara("run", str(scenario), "--input", '{"sku": "A-1", "quantity": 2}', PYTHONPATH=erp)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {"order": 1, "total_cents": 2500}
+    without = runtara("validate", str(scenario))
+    assert without.returncode == 1
+    assert "E020" in without.stderr
+
+
+async def test_a_hook_plugin_sees_refuses_changes_and_adds(server: Server, audit: str, tmp_path: Path) -> None:
+    trail = tmp_path / "audit.jsonl"
+    environ = {"PYTHONPATH": audit, "AUDIT_FILE": str(trail)}
+    server.start(f'transports.environment=["{server.address}", "http://127.0.0.1:0"]', **environ)
+    async with ManagementSdk(server.address, tenant_id="protected") as sdk:
+        program = programs.COUNTER.replace(b'{"total": total}', b'{"audited": __import__("os").environ["AUDITED"]}')
+        image = await sdk.register_image(name="counter", binary=program)
+        started = await sdk.start_instance(image_id=image.image_id, instance_id="it", input={"steps": 2})
+        with pytest.raises(Forbidden, match="refused by a plugin"):
+            await sdk.stop_instance(started.instance_id)
+        assert (await until_status(sdk, "it", "completed")).output == {"audited": "yes"}
+    address = next(line.split()[1] for line in server.log if line.startswith("environment: http"))
+    async with httpx.AsyncClient(base_url=address) as client:
+        assert '"what": "changed"' in (await client.get("/audit")).text
+    assert server.stop() == 0
+    lines = [json.loads(line) for line in trail.read_text().splitlines()]
+    changes = [(line["before"], line["after"]) for line in lines if line["what"] == "changed"]
+    assert changes == [(None, "pending"), ("pending", "running"), ("running", "completed")]
+    assert [line["checkpoint"] for line in lines if line["what"] == "checkpoint"] == ["step-0", "step-1"]
+    assert (lines[0]["what"], lines[-1]["what"]) == ("started", "stopping")
+    assert '"what": "started"' in runtara("audit", **environ).stdout
+
+
+def test_a_hook_plugin_may_refuse_the_start_and_judge_scenarios(server: Server, audit: str, tmp_path: Path) -> None:
+    process = server.spawn("server.max_concurrent_instances=1001", PYTHONPATH=audit)
+    _, err = process.communicate()
+    assert process.returncode == 2
+    assert "the audit plugin allows at most 1000 instances at once" in err
+    (tmp_path / "plain.json").write_text('{"entryPoint": "end", "steps": {"end": {"stepType": "Finish", "id": "end"}}}')
+    judged = runtara("validate", str(tmp_path / "plain.json"), PYTHONPATH=audit)
+    assert judged.returncode == 0
+    assert "AUDIT1" in judged.stderr
