@@ -34,7 +34,7 @@ MISSING: Final = _Missing()
 
 _REFERENCE_KEYS = frozenset({"valueType", "value", "type", "default"})
 _MAPPING_KEYS = frozenset({"valueType", "value"})
-_VALUE_TYPES = frozenset({"immediate", "composite", "template"})
+_VALUE_TYPES = ("immediate", "composite", "template")
 
 
 def ref(scope: Scope, path: str | Path, hint: str | None = None, default: Any = MISSING) -> Any:

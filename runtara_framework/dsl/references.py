@@ -63,6 +63,8 @@ class Use(NamedTuple):
     """Roots in scope at this place beside those of the graph."""
     destination: str | None = None
     """The key of the step's input mapping that it is (part of) the value of."""
+    after_step: bool = False
+    """Is it resolved when the step has completed, so that it may read the step's own output?"""
 
 
 class Place(NamedTuple):
@@ -73,6 +75,7 @@ class Place(NamedTuple):
     kind: str = "value"  # value | agent (a value whose literals may hold references) | output (a Switch literal)
     roots: frozenset[str] = NO_ROOTS
     destination: str | None = None
+    after_step: bool = False
 
 
 def of_step(step: StepBase) -> Iterator[Use]:
@@ -101,7 +104,8 @@ def places(step: StepBase) -> Iterator[Place]:
     if isinstance(step, AgentStep):
         yield from _mapping("/inputMapping", step.input_mapping, "agent")
         if step.compensation:
-            yield from _mapping("/compensation/compensationData", step.compensation.compensation_data)
+            for place in _mapping("/compensation/compensationData", step.compensation.compensation_data):
+                yield place._replace(after_step=True)
     elif isinstance(step, (FinishStep, StartScenarioStep)):
         yield from _mapping("/inputMapping", step.input_mapping)
     elif isinstance(step, (LogStep, ErrorStep)):
@@ -193,7 +197,7 @@ def _reference(place: Place, pointer: str, text: str, has_default: bool) -> Use:
         path = parse_path(text)
     except PathSyntaxError as error:
         problem = error
-    return Use(pointer, path, problem, has_default, roots=place.roots, destination=place.destination)
+    return Use(pointer, path, problem, has_default, False, place.roots, place.destination, place.after_step)
 
 
 def _template(place: Place, pointer: str, text: str) -> Iterator[Use]:
@@ -205,6 +209,4 @@ def _template(place: Place, pointer: str, text: str) -> Iterator[Use]:
         yield Use(pointer, None, error, in_template=True)
         return
     for segments in sorted(found, key=str):
-        yield Use(
-            pointer, Path(segments), in_template=True, roots=place.roots, destination=place.destination
-        )  # fmt: skip
+        yield Use(pointer, Path(segments), None, False, True, place.roots, place.destination, place.after_step)

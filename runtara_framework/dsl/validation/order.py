@@ -22,7 +22,7 @@ def steps(context: Context) -> None:
             if read not in graph.steps:
                 _unknown(context, graph, reader, read, use)
             elif read == reader:
-                if placed is None:
+                if placed is None and not use.after_step:
                     message = f"{reader!r} refers to itself: its own output is not there while it runs"
                     context.say("W050", use.pointer, message, step=reader)
             elif _concurrent(graph, read, reader):

@@ -21,6 +21,7 @@ from runtara_framework.dsl.models import (
     ExecutionGraph,
     FilterConfig,
     GroupByConfig,
+    Operation,
     Scenario,
     SchemaField,
     SplitConfig,
@@ -40,9 +41,19 @@ _NEUTRAL: Mapping[str, Any] = {
     "agentId": "", "capabilityId": "", "condition": _ALWAYS, "value": _NOTHING, "key": "key", "id": "",
     "subgraph": ExecutionGraph(steps={}, entryPoint=""), "childScenarioId": "", "childVersion": "latest",
     "code": "", "message": "", "connectionId": "", "integrationId": "", "durationMs": _NOTHING, "compensationStep": "",
+    "op": "AND", "matchType": "EQ",
     "config": {"value": _NOTHING, "condition": _ALWAYS, "key": "key"},
 }  # fmt: skip
-_NEUTRAL_OWNERS = (StepBase, Compensation, SwitchConfig, SplitConfig, FilterConfig, GroupByConfig)
+_NEUTRAL_OWNERS = (
+    StepBase,
+    Operation,
+    SwitchCase,
+    Compensation,
+    SwitchConfig,
+    SplitConfig,
+    FilterConfig,
+    GroupByConfig,
+)
 _NAMES: Mapping[type, str] = {
     ExecutionGraph: "a graph", Scenario: "a scenario", Edge: "an edge", SchemaField: "a schema field",
     Variable: "a variable", SwitchCase: "a case",
