@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from runtara_framework import __version__
 from runtara_framework.compiler.codegen import Capabilities, Child, Program, generate
 from runtara_framework.compiler.plan import render
+from runtara_framework.dsl.fields import FieldType, Variable
 from runtara_framework.dsl.models import ExecutionGraph, Scenario
 from runtara_framework.dsl.validation import validate
 from runtara_framework.dsl.validation.findings import Finding
@@ -32,7 +33,6 @@ FORMAT = 1
 """Of the manifest and of what the program expects of the runtime."""
 KEPT = 64
 """Results that are kept in memory."""
-LATEST = ("latest", "current")
 ENTRY = "from program import main\nfrom runtara_framework.sdk.bootstrap import run\n\nrun(main)\n"
 
 
@@ -58,7 +58,7 @@ class CompilationInput:
     debug_mode: bool = False
     child_scenarios: Sequence[ChildScenario] = ()
     connection_service_url: str | None = None
-    default_variables: Mapping[str, Any] = field(default_factory=dict)  # values of declared variables
+    default_variables: Mapping[str, Any] = field(default_factory=dict)  # beside, and instead of, those declared
 
 
 @dataclass(frozen=True)
@@ -156,8 +156,14 @@ def _compile(given: CompilationInput, registry: AgentRegistry) -> CompilationRes
 
 def _validated(given: CompilationInput, registry: AgentRegistry) -> tuple[Scenario, _Children, tuple[Finding, ...]]:
     """The models of the scenario and its children. Raises `ScenarioInvalid`."""
-    supplied = {_child_key(child): _plain(child.execution_graph) for child in given.child_scenarios}
-    report = validate(_plain(given.execution_graph), agents=registry, children=supplied)
+    supplied = _by_key(given.child_scenarios)
+    report = validate(
+        _plain(given.execution_graph),
+        agents=registry,
+        children={key: _plain(child.execution_graph) for key, child in supplied.items()},
+        scenario_id=given.scenario_id,
+        extra_variables=given.default_variables.keys(),
+    )
     if not report.ok or report.scenario is None:
         errors = report.errors
         first = errors[0]
@@ -166,36 +172,37 @@ def _validated(given: CompilationInput, registry: AgentRegistry) -> tuple[Scenar
             f"scenario {given.scenario_id!r} is not valid: {first.code} at {first.pointer or '/'}: {first.message}{more}",
             findings=[finding.to_json() for finding in report.findings],
         )
-    return report.scenario, _Children(given.child_scenarios, report.children), report.findings
+    return report.scenario, _Children(supplied, report.children), report.findings
 
 
-def _child_key(child: ChildScenario) -> str:
-    return child.scenario_id
+def _by_key(children: Sequence[ChildScenario]) -> dict[str, ChildScenario]:
+    """The children under the keys that steps ask for: `id@version`, `id@latest`, and `id` for one that answers all."""
+    supplied: dict[str, ChildScenario] = {}
+    for child in children:
+        name = child.scenario_id
+        if child.version_requested is None:
+            supplied[name] = child
+        elif isinstance(child.version_requested, str):
+            supplied[f"{name}@latest"] = child
+        supplied[f"{name}@{child.version_resolved}"] = child
+    for child in sorted(children, key=lambda child: child.version_resolved, reverse=True):
+        supplied.setdefault(f"{child.scenario_id}@latest", child)
+    return supplied
 
 
 class _Children:
     """Finds the child that a StartScenario step means, among those that were supplied."""
 
-    def __init__(self, supplied: Sequence[ChildScenario], models: Mapping[str, Scenario]) -> None:
+    def __init__(self, supplied: Mapping[str, ChildScenario], models: Mapping[str, Scenario]) -> None:
         self._supplied = supplied
         self._models = models
 
     def __call__(self, scenario_id: str, version: int | str) -> Child:
-        known = [child for child in self._supplied if child.scenario_id == scenario_id]
-        latest = isinstance(version, str) and version.lower() in LATEST
-        wanted = "latest" if latest else int(version)
-        exact = [child for child in known if child.version_requested == wanted]
-        if latest:
-            exact = exact or sorted(known, key=lambda child: -child.version_resolved)
-        else:
-            exact = exact or [child for child in known if child.version_resolved == wanted]
-        chosen = next(iter(exact or [child for child in known if child.version_requested is None]), None)
-        if chosen is None:
-            have = ", ".join(str(child.version_resolved) for child in known) or "none"
-            raise CompilationFailed(
-                f"version {version} of child scenario {scenario_id!r} was not supplied; given: {have}"
-            )
-        return Child(scenario_id, chosen.version_resolved, self._models[_child_key(chosen)].execution_graph)
+        wanted = "latest" if isinstance(version, str) else version
+        for key in (f"{scenario_id}@{wanted}", scenario_id):
+            if key in self._models:
+                return Child(scenario_id, self._supplied[key].version_resolved, self._models[key].execution_graph)
+        raise CompilationFailed(f"version {version} of child scenario {scenario_id!r} was not supplied")
 
 
 def _purity(registry: AgentRegistry) -> Capabilities:
@@ -207,17 +214,23 @@ def _purity(registry: AgentRegistry) -> Capabilities:
 
 
 def _with_defaults(graph: ExecutionGraph, values: Mapping[str, Any]) -> ExecutionGraph:
-    """The graph with other values for its declared variables. Raises `CompilationFailed` for one that is not declared."""
+    """The graph with other values for its variables; those that it does not declare are declared."""
     if not values:
         return graph
-    unknown = sorted(values.keys() - graph.variables.keys())
-    if unknown:
-        raise CompilationFailed(f"default_variables names {', '.join(unknown)}, which the scenario does not declare")
-    variables = {
-        name: variable.model_copy(update={"value": values[name]}) if name in values else variable
-        for name, variable in graph.variables.items()
-    }
+    variables = dict(graph.variables)
+    for name, value in values.items():
+        declared = variables.get(name)
+        variables[name] = (
+            Variable(type=_type_of(value), value=value)
+            if declared is None
+            else declared.model_copy(update={"value": value})
+        )
     return graph.model_copy(update={"variables": variables})
+
+
+def _type_of(value: Any) -> FieldType:
+    kinds: dict[type, FieldType] = {str: "string", bool: "boolean", int: "integer", float: "number", list: "array"}
+    return kinds.get(type(value), "object")
 
 
 def _manifest(given: CompilationInput, scenario: Scenario, graph: ExecutionGraph, program: Program) -> dict[str, Any]:

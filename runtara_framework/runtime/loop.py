@@ -47,10 +47,9 @@ class While(Step, frozen=True, kw_only=True):
         while index < self.limit:
             loop = {"index": index, "outputs": outputs}
             roots["loop"] = loop
-            roots["iteration"] = {"index": index, "indices": [*s.indices, index], "item": None}
             if not self.test(roots):
                 break
-            own = {} if self.variables is None else self.variables(roots)
+            own = {} if self.variables is None else self.variables(s.roots)
             outputs = await iterate(s, self, self.body, key, index, own, loop=loop)
             index += 1
             if marks and index % MARK_EVERY == 0:

@@ -116,11 +116,8 @@ class Split(Step, frozen=True, kw_only=True):
             item, violations = check(self.input_schema, item, "item")
             if violations:
                 raise of_iteration(self, _schema_failure(SPLIT_INPUT_INVALID, violations), index, indices)
-        own = {}
-        if self.variables is not None:
-            # Evaluated anew for each iteration, where the item is known already.
-            iteration = {"index": index, "indices": list(indices), "item": item}
-            own = self.variables({**s.roots, "item": item, "iteration": iteration})
+        # In the scope of the Split itself: so what outer loops know can be handed in (DSL.md 9).
+        own = {} if self.variables is None else self.variables(s.roots)
         value = await iterate(s, self, self.body, key, index, own, item=item)
         if self.output_schema and (violations := check(self.output_schema, value, "outputs")[1]):
             raise of_iteration(self, _schema_failure(OUTPUT_INVALID, violations), index, indices)

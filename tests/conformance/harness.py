@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from runtara_framework.agents import AgentError, CapabilityContext, agent, capability
 from runtara_framework.agents.registry import AgentRegistry
 from runtara_framework.compiler import ChildScenario, CompilationInput, CompilationResult, compile_scenario
+from runtara_framework.errors import ScenarioInvalid
 from runtara_framework.runtime.agent import use_agents
 from runtara_framework.testing.memory_core import MemoryCore, Outcome, run_in_process
 
@@ -45,7 +46,10 @@ def load_cases() -> Iterator[Case]:
         for entry in yaml.load(path.read_text(), Loader):  # a SafeLoader with our own tags
             rows = entry.pop("rows", [{}])
             for number, row in enumerate(rows):
-                filled = _fill(copy.deepcopy(entry), row if isinstance(row, dict) else dict(zip(entry["columns"], row)))
+                filled = _fill(
+                    copy.deepcopy(entry),
+                    row if isinstance(row, dict) else dict(zip(entry["columns"], row, strict=True)),
+                )
                 filled.pop("columns", None)
                 name = filled.pop("name")
                 suffix = f"-{number + 1}" if len(rows) > 1 else ""
@@ -153,7 +157,7 @@ def _edge(given: Any) -> Any:
 
 
 EXPECTATIONS = frozenset(
-    {"result", "error", "status", "reason", "events", "calls", "checkpoints", "launches", "invalid", "compensated"}
+    {"result", "error", "status", "reason", "events", "calls", "checkpoints", "launches", "invalid", "emitted"}
 )
 
 
@@ -280,6 +284,18 @@ class Observed:
     double: Double
 
 
+def refuses(case: Case) -> None:
+    """Assert that the case's scenario does not validate, because of the codes that it expects."""
+    wanted = case.expect["invalid"]
+    try:
+        compile_case(case, SHAPE, debug=False)
+    except ScenarioInvalid as error:
+        found = {finding["code"] for finding in error.details["findings"] if finding["severity"] == "error"}
+        assert found == ({wanted} if isinstance(wanted, str) else set(wanted)), error.details["findings"]
+    else:
+        raise AssertionError(f"the scenario is valid; expected {wanted}")
+
+
 async def run_case(case: Case, *, debug: bool, killed: bool) -> Observed:
     """Run a case in this process."""
     double = Double()
@@ -301,7 +317,9 @@ async def run_case(case: Case, *, debug: bool, killed: bool) -> Observed:
         if str(outcome.status) != "suspended" or not later:
             return Observed(outcome, double.calls, double)
         signal = later.pop(0)
-        if signal.get("resume"):
+        if signal.get("pause"):
+            core.pause(instance.instance_id)
+        elif signal.get("resume"):
             core.resume(instance.instance_id)
         elif signal.get("cancel"):
             core.cancel(instance.instance_id)
