@@ -91,7 +91,7 @@ def load_children(pairs: list[str]) -> dict[str, dict[str, Any]]:
 
 
 def compile_document(
-    name: str, children: list[str], *, tenant: str = "default", debug: bool = False
+    name: str, children: list[str], *, tenant: str = "default", debug: bool = False, warnings: bool = True
 ) -> CompilationResult:
     """Compile the scenario in a file. Raises `ScenarioInvalid` after its findings were printed."""
     from runtara_framework.compiler import ChildScenario, CompilationInput, compile_scenario
@@ -118,7 +118,8 @@ def compile_document(
     except ScenarioInvalid as error:
         _print_findings(error.details.get("findings", []), text, name)
         raise
-    _print_findings([f for f in result.findings if _field(f, "severity") != "error"], text, name)
+    if warnings:
+        _print_findings(result.findings, text, name)
     return result
 
 

@@ -34,6 +34,7 @@ class Server:
         self.data_dir = data_dir
         self.log: list[str] = []
         self.process: subprocess.Popen[str] | None = None
+        self._drainer: threading.Thread | None = None
         self.address = f"unix://{data_dir}/environment.sock"
 
     def start(self, *flags: str, fault: str = "", **environ: str) -> Server:
@@ -46,7 +47,8 @@ class Server:
                 break
         else:
             raise AssertionError(f"the server ended with {process.wait()}:\n{''.join(self.log)}")
-        threading.Thread(target=self._drain, args=(process,), daemon=True).start()
+        self._drainer = threading.Thread(target=self._drain, args=(process,), daemon=True)
+        self._drainer.start()
         return self
 
     def spawn(self, *flags: str, fault: str = "", **environ: str) -> subprocess.Popen[str]:
@@ -61,24 +63,28 @@ class Server:
 
     def _drain(self, process: subprocess.Popen[str]) -> None:
         assert process.stderr is not None
-        self.log.extend(process.stderr)
+        with process.stderr:
+            self.log.extend(process.stderr)
 
     def kill(self) -> None:
         """SIGKILL: nothing is said, nothing is saved."""
         assert self.process is not None
         self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
+        self.wait_dead()
 
     def stop(self) -> int:
         """SIGTERM; the exit code."""
         assert self.process is not None
         self.process.terminate()
-        return self.process.wait()
+        return self.wait_dead()
 
     def wait_dead(self) -> int:
-        """Return when it has ended by itself (a fault point); the exit code."""
+        """Return when it has ended; the exit code."""
         assert self.process is not None
-        return self.process.wait()
+        code = self.process.wait()
+        if self._drainer is not None:
+            self._drainer.join()
+        return code
 
 
 @pytest.fixture
@@ -91,9 +97,10 @@ def server(tmp_path: Path) -> Iterator[Server]:
         try:
             server.process.wait(20)
         except subprocess.TimeoutExpired:
-            server.process.kill()
-            server.process.wait()
+            server.kill()
             raise AssertionError("the server did not stop:\n" + "".join(server.log)) from None
+    if server.process is not None:
+        server.wait_dead()
 
 
 @pytest.fixture

@@ -41,7 +41,20 @@ async def test_the_order_scenario_runs_to_its_result_with_real_calls(sdk: Manage
         "notification": {"sent": True, "to": "ada@example.com"},
     }
     assert [path for path, _ in shop.calls] == ["/validate", "/notify"]
-    assert info.cpu_usage_usec and info.memory_peak_bytes
+
+
+async def test_what_a_process_used_is_known_once_it_is_gone(server: Server) -> None:
+    server.start()
+    async with ManagementSdk(server.address, tenant_id="acme") as sdk:
+        instance_id = await start(sdk, programs.COUNTER, {"steps": 1})
+        await until_status(sdk, instance_id, "completed")
+    server.stop()  # a clean stop waits until every launch is settled
+    server.start()
+    async with ManagementSdk(server.address, tenant_id="acme") as sdk:
+        info = await sdk.get_instance_status(instance_id)
+    assert info.exit_code == 0
+    assert info.cpu_usage_usec > 1000
+    assert info.memory_peak_bytes > 1_000_000
 
 
 async def test_a_rejected_order_takes_the_other_branch(sdk: ManagementSdk, shop: Shop) -> None:

@@ -37,7 +37,7 @@ def _data_dir(server: Server) -> None:
         (["runner.default=nope"], "DRIVER_NOT_FOUND", "installed runner drivers: mock, native"),
         (["scheduler.driver=nope"], "DRIVER_NOT_FOUND", "installed scheduler drivers: timer"),
         (["persistence.url=oracle://x"], "DRIVER_NOT_FOUND", "installed persistence drivers: sqlite"),
-        (['transports.core=["carrier-pigeon://x"]'], "DRIVER_NOT_FOUND", "transport"),
+        (['transports.core=["carrier-pigeon://127.0.0.1"]'], "DRIVER_NOT_FOUND", "transport"),
         (["server.max_concurrent=3"], "CONFIG_INVALID", "did you mean 'max_concurrent_instances'"),
         (["runner.native.pyton=x"], "CONFIG_INVALID", "unknown key 'pyton'"),
         (['transports.core=["http://0.0.0.0:0"]'], "CONFIG_INVALID", "reached from other machines"),
