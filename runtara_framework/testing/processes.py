@@ -108,6 +108,24 @@ class Ready:
             os.close(self._descriptor)
 
 
+class Go:
+    """A pipe in the working directory, `go`, that the program reads a line from before it goes on."""
+
+    def __init__(self, workdir: Path) -> None:
+        os.mkfifo(workdir / "go")
+        self._descriptor = os.open(workdir / "go", os.O_RDWR)  # for both, as above
+
+    def __enter__(self) -> Go:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        os.close(self._descriptor)
+
+    def say(self) -> None:
+        """Let it go on."""
+        os.write(self._descriptor, b"go\n")
+
+
 FAMILY = """
 import os, subprocess, sys, time
 quiet = dict(stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

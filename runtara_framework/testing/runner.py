@@ -31,6 +31,7 @@ from runtara_framework.testing.processes import (
     FAMILY,
     FLOOD,
     PATIENCE_SECONDS,
+    Go,
     Ready,
     Server,
     allocated,
@@ -525,18 +526,16 @@ class RunnerConformance(Conformance):
 
     @needs("processes", "adopt")
     async def test_an_adopted_process_ends_by_itself_and_wait_tells(self, data_dir: Path, workdir: Path) -> None:
-        os.mkfifo(workdir / "go")
-        server = await Server.start(
-            "launch", self.driver, self.settings, data_dir, workdir, b"#!/bin/sh\nread line < go\necho last words >&2\n"
-        )
-        handle = json.loads(await server.line())
-        await server.kill()
-
+        body = b"#!/bin/sh\nread line < go\necho last words >&2\n"
         async with AsyncExitStack() as stack:
+            go = stack.enter_context(Go(workdir))
+            server = await Server.start("launch", self.driver, self.settings, data_dir, workdir, body)
+            handle = json.loads(await server.line())
+            await server.kill()
             runner = await started(self.driver, self.settings, data_dir, stack)
             assert await soon(runner.adopt(handle))
             waiting = asyncio.create_task(runner.wait(handle))
-            await asyncio.to_thread((workdir / "go").write_text, "go\n")
+            go.say()
             exit = await soon(waiting)
 
         assert exit.code in (None, 0)
@@ -545,17 +544,14 @@ class RunnerConformance(Conformance):
 
     @needs("processes", "adopt")
     async def test_what_ended_while_no_server_ran_is_not_adopted(self, data_dir: Path, workdir: Path) -> None:
-        os.mkfifo(workdir / "go")
-        server = await Server.start(
-            "launch", self.driver, self.settings, data_dir, workdir, b"#!/bin/sh\nread line < go\necho done > ready\n"
-        )
-        handle = json.loads(await server.line())
-        await server.kill()
-        ready = Ready(workdir)
-        await asyncio.to_thread((workdir / "go").write_text, "go\n")
-        await ready.wait()
-
+        body = b"#!/bin/sh\nread line < go\necho done > ready\n"
         async with AsyncExitStack() as stack:
+            go, ready = stack.enter_context(Go(workdir)), Ready(workdir)
+            server = await Server.start("launch", self.driver, self.settings, data_dir, workdir, body)
+            handle = json.loads(await server.line())
+            await server.kill()
+            go.say()
+            await ready.wait()
             runner = await started(self.driver, self.settings, data_dir, stack)
             if await soon(runner.adopt(handle)):  # it was at its very end
                 await soon(runner.wait(handle))

@@ -8,9 +8,11 @@ import os
 import re
 import shutil
 import struct
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import mkstemp
+from typing import BinaryIO
 from weakref import WeakValueDictionary
 
 from runtara_framework.errors import ChecksumMismatch, ImageInvalid, LaunchFailed
@@ -55,7 +57,9 @@ class Images:
             if sha256 in self._commands and program.is_file():
                 return
             # After a restart the file may be anything that a crash of the machine has left: look once.
-            if not await asyncio.to_thread(_has_digest, program, sha256):
+            with self._storing(sha256):
+                whole = await asyncio.to_thread(_has_digest, program, sha256)
+            if not whole:
                 await self._write(sha256, read)
             self._commands[sha256] = await asyncio.to_thread(self._command_for, program)
 
@@ -81,28 +85,36 @@ class Images:
         return self._images / sha256 / "program"
 
     async def _write(self, sha256: str, read: ReadBlob) -> None:
-        descriptor, name = mkstemp(dir=self._unfinished)
+        with self._storing(sha256):
+            descriptor, name = mkstemp(dir=self._unfinished)
         try:
             digest = hashlib.sha256()
             with os.fdopen(descriptor, "wb") as file:
                 async for chunk in read():
                     digest.update(chunk)
-                    await asyncio.to_thread(file.write, chunk)
+                    with self._storing(sha256):
+                        await asyncio.to_thread(file.write, chunk)
                 if digest.hexdigest() != sha256:
                     raise ChecksumMismatch(
                         f"the bytes of image {sha256} have the SHA-256 {digest.hexdigest()}: the stored image is damaged; "
                         "register it again"
                     )
-                await asyncio.to_thread(_flush, file.fileno())
+                with self._storing(sha256):
+                    await asyncio.to_thread(_flush, file)
             await asyncio.to_thread(self._command_for, Path(name))
-            program = self._program(sha256)
-            program.parent.mkdir(exist_ok=True)
-            await asyncio.to_thread(_move, Path(name), program)
-        except OSError as error:
-            raise LaunchFailed(f"cannot write image {sha256} to {self._images}: {error.strerror or error}") from error
+            with self._storing(sha256):
+                await asyncio.to_thread(_move, Path(name), self._program(sha256))
         finally:
             with suppress(FileNotFoundError):
                 os.unlink(name)
+
+    @contextmanager
+    def _storing(self, sha256: str) -> Iterator[None]:
+        """Translate what the file system says, and nothing that the reader of the bytes says."""
+        try:
+            yield
+        except OSError as error:
+            raise LaunchFailed(f"cannot write image {sha256} to {self._images}: {error.strerror or error}") from error
 
     def _command_for(self, program: Path) -> list[str]:
         if _is_zipapp(program):
@@ -126,12 +138,14 @@ def _has_digest(program: Path, sha256: str) -> bool:
         return False
 
 
-def _flush(descriptor: int) -> None:
-    os.fchmod(descriptor, 0o755)
-    os.fsync(descriptor)
+def _flush(file: BinaryIO) -> None:
+    file.flush()
+    os.fchmod(file.fileno(), 0o755)
+    os.fsync(file.fileno())
 
 
 def _move(source: Path, target: Path) -> None:
+    target.parent.mkdir(exist_ok=True)
     os.replace(source, target)
     for folder in (target.parent, target.parent.parent):
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

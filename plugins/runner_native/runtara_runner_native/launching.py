@@ -18,7 +18,7 @@ from runtara_runner_native.images import interpreter_of, machine_of
 PATH = "/usr/local/bin:/usr/bin:/bin"
 """What a process gets whose environment has no PATH."""
 
-_BUSY_TRIES = 50
+_BUSY_TRIES = 20
 
 
 async def start(command: list[str], env: dict[str, str], workdir: Path, stdout: int, stderr: int) -> int:
