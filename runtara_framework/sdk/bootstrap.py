@@ -20,6 +20,9 @@ from runtara_framework.errors import PayloadTooLarge, RuntaraError, StaleLaunch
 from runtara_framework.sdk.client import InstanceClient
 from runtara_framework.sdk.context import Context, Stop, enter
 from runtara_framework.sdk.failure import OUTPUT_TOO_LARGE, UNHANDLED_ERROR, Failure
+from runtara_framework.sdk.keys import Key
+from runtara_framework.sdk.scope import Scope
+from runtara_framework.sdk.scope import enter as enter_scope
 from runtara_framework.sdk.values import encode
 
 if TYPE_CHECKING:
@@ -134,6 +137,7 @@ async def execute(
 
 
 async def _called(main: Program, context: Context) -> Any:
+    enter_scope(Scope(Key.root()))
     try:
         return await main(context)
     except SystemExit as error:
@@ -152,7 +156,7 @@ async def _on_cancel(context: Context, seconds: float) -> None:
     if context.on_cancel is None:
         return
     context.reopen()
-    cleaning = asyncio.ensure_future(context.on_cancel())
+    cleaning = asyncio.create_task(_cleaned(context.on_cancel))
     await asyncio.wait((cleaning,), timeout=seconds)
     if not cleaning.done():
         _complain(f"on_cancel took longer than {seconds:g} s and was interrupted")
@@ -161,6 +165,11 @@ async def _on_cancel(context: Context, seconds: float) -> None:
         _show(error)
     if context.lost is not None:
         raise context.lost
+
+
+async def _cleaned(on_cancel: Callable[[], Awaitable[Any]]) -> None:
+    enter_scope(Scope(Key.root().suffix("cancel")))
+    await on_cancel()
 
 
 async def _report(client: InstanceClient, program: asyncio.Task[Any]) -> Outcome:

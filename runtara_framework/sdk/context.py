@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from enum import StrEnum
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, overload
@@ -25,6 +25,8 @@ from runtara_framework.sdk.client import InstanceClient
 from runtara_framework.sdk.failure import INPUT_INVALID, OUTPUT_TOO_LARGE, Failure, WaitTimeout
 from runtara_framework.sdk.keys import Key
 from runtara_framework.sdk.parking import Parking, Spot
+from runtara_framework.sdk.scope import Scope, scope
+from runtara_framework.sdk.scope import enter as enter_scope
 from runtara_framework.sdk.values import decode
 from runtara_framework.states import Reason, Status
 
@@ -63,6 +65,8 @@ class Context:
         """The JSON value that the instance was started with; None if there was none."""
         self.on_cancel: Callable[[], Awaitable[Any]] | None = None
         """Called when the instance is cancelled, before that is acknowledged; has 30 seconds. May use this context."""
+        self.shared: dict[Key, asyncio.Future[Any]] = {}
+        """Steps of this launch that several calls share, for `durable`."""
         self.stopped: Stop | None = None
         self.lost: RuntaraError | None = None
         """Why the server is lost, if `stopped` is LOST."""
@@ -117,24 +121,26 @@ class Context:
         if ms <= 0:
             self._check()
             return
-        deadline_ms = await self.deadline(key, ms)
-        if deadline_ms <= self._now_ms():
-            await self._parking.boundary()
-            return
-        with self._parking.parked(Spot(deadline_ms)):
-            await self._clock.sleep_until(deadline_ms - self._offset_ms)
+        await self.sleep_until(await self.deadline(key, ms))
+
+    async def sleep_until(self, moment_ms: int) -> None:
+        """Sleep until that moment, ms since the epoch, which must be the same in every launch. Writes nothing."""
         self._check()
+        if moment_ms > self.clock_ms():
+            with self._parking.parked(Spot(moment_ms)):
+                await self._clock.sleep_until(moment_ms - self._offset_ms)
+            self._check()
         await self._parking.boundary()
 
     async def deadline(self, key: Key | str, ms: int) -> int:
         """The moment `ms` milliseconds after the first time that any launch came here, in ms since the epoch: saved then,
         never computed again."""
-        stored = await self.checkpoint(Key.of(key).deadline(), b"%d" % (self._now_ms() + ms))
+        stored = await self.checkpoint(Key.of(key).deadline(), b"%d" % (self.clock_ms() + ms))
         return int(stored)
 
     async def now_ms(self, key: Key | str) -> int:
         """Milliseconds since the epoch when any launch first came here."""
-        return int(await self.checkpoint(Key.of(key), b"%d" % self._now_ms()))
+        return int(await self.checkpoint(Key.of(key), b"%d" % self.clock_ms()))
 
     @asynccontextmanager
     async def timeout(self, key: Key | str, ms: int) -> AsyncIterator[None]:
@@ -164,7 +170,8 @@ class Context:
         await self._clock.sleep_until(deadline_ms - self._offset_ms)
         limit.reschedule(asyncio.get_running_loop().time())
 
-    def _now_ms(self) -> int:
+    def clock_ms(self) -> int:
+        """The server's time now, ms since the epoch: another one in every launch. `now_ms` is the one for programs."""
         return self._clock.now_ms() + self._offset_ms
 
     # -- signals ------------------------------------------------------------------------------------------------
@@ -187,7 +194,7 @@ class Context:
             while payload is None:
                 wait_ms = await self._parking.poll_ms()
                 if deadline_ms is not None:
-                    wait_ms = min(wait_ms, deadline_ms - self._now_ms())
+                    wait_ms = min(wait_ms, deadline_ms - self.clock_ms())
                     if wait_ms <= 0:
                         break
                 payload = await self._take(key, signal_key, wait_ms)
@@ -259,9 +266,11 @@ class Context:
         """Run them as parallel branches; the results in order. The first failure cancels the others, waits for them and
         is raised; with `return_exceptions` all run to their end and failures are among the results. Unlike
         `asyncio.gather`, it lets the process go when every branch sleeps or waits."""
-        tasks = [self.spawn(awaitable) for awaitable in awaitables]
-        if not tasks:
+        self._check(*awaitables)
+        if not awaitables:
             return []
+        place = scope().branches()
+        tasks = [self._spawn(item, place and place.index(number)) for number, item in enumerate(awaitables)]
         when = asyncio.ALL_COMPLETED if return_exceptions else asyncio.FIRST_EXCEPTION
         try:
             with self.idle():
@@ -279,7 +288,16 @@ class Context:
     def spawn(self, awaitable: Awaitable[T]) -> asyncio.Task[T]:
         """Start a parallel branch. Await it inside `with ctx.idle()`; whoever spawned it ends it."""
         self._check(awaitable)
-        return self._parking.spawn(awaitable)
+        return self._spawn(awaitable, scope().branches())
+
+    def _spawn(self, awaitable: Awaitable[T], place: Key | None) -> asyncio.Task[T]:
+        if place is None:
+            return self._parking.spawn(awaitable)
+        inner = Scope(place, scope().attempts)
+        variables = copy_context()
+        variables.run(enter_scope, inner)
+        inner.owner = task = self._parking.spawn(awaitable, variables)
+        return task
 
     def branch(self) -> Any:
         """`with`: the current task, which somebody else created, is a parallel branch."""
@@ -328,11 +346,12 @@ class Context:
         if self._watching is not None:
             self._watching.cancel()
 
-    def _check(self, unused: Any = None) -> None:
+    def _check(self, *unused: Any) -> None:
         """Nothing happens in a program that is being ended, not even in its `finally` blocks."""
         if self.stopped is not None:
-            if isinstance(unused, Coroutine):
-                unused.close()
+            for awaitable in unused:
+                if isinstance(awaitable, Coroutine):
+                    awaitable.close()
             raise asyncio.CancelledError(f"the instance is {self.stopped}")
 
     def _give_up(self, error: RuntaraError) -> NoReturn:
@@ -374,7 +393,7 @@ class _Port:
         self._context = context
 
     def now_ms(self) -> int:
-        return self._context._now_ms()
+        return self._context.clock_ms()
 
     async def suspend(self, wake_at_ms: int | None, signal_keys: list[str]) -> bool:
         reason = Reason.WAITING_SIGNAL if signal_keys else Reason.SLEEPING

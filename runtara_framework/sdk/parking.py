@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Coroutine
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from types import TracebackType
 from typing import Any, Protocol, TypeVar
 
@@ -106,10 +106,10 @@ class Parking:
         self._running -= 1
         self._changed()
 
-    def spawn(self, awaitable: Awaitable[T]) -> asyncio.Task[T]:
-        """Run it as a parallel branch. Whoever awaits the task does so inside `idle()`."""
+    def spawn(self, awaitable: Awaitable[T], variables: Context | None = None) -> asyncio.Task[T]:
+        """Run it as a parallel branch, with these context variables. Whoever awaits the task does so inside `idle()`."""
         coroutine = awaitable if isinstance(awaitable, Coroutine) else _awaiting(awaitable)
-        task: asyncio.Task[T] = asyncio.create_task(coroutine)
+        task: asyncio.Task[T] = asyncio.create_task(coroutine, context=variables)
         self.add_branch(task)
         return task
 
