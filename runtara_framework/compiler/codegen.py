@@ -38,7 +38,7 @@ from runtara_framework.compiler.plan import (
     Test,
 )
 from runtara_framework.dsl.models import ConditionalStep, ExecutionGraph, Step, SwitchStep
-from runtara_framework.dsl.references import of_step, steps_read
+from runtara_framework.dsl.references import reads_of
 
 RESERVED = frozenset({"s", "v", "at", "way", "failed", "main", "main_flow", "loads", "annotations"})
 
@@ -135,7 +135,8 @@ class _Generator:
         """Write a graph; answers its constant, and whether running it has effects that replays must not repeat."""
         if not named:
             function, constant = self.names.function(function), self.names.constant(constant)
-        plan = plan_graph(graph, function, lambda step: frozenset(steps_read(of_step(step))))
+        reads = reads_of(graph)
+        plan = plan_graph(graph, function, lambda step: reads[step.id])
         self.plans.append(plan)
         definitions = Definitions(self, plan)
         inner = [definitions.define(step) for step in (*plan.steps, *plan.detached)]

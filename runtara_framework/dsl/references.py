@@ -21,6 +21,7 @@ from runtara_framework.dsl.models import (
     DelayStep,
     Edge,
     ErrorStep,
+    ExecutionGraph,
     FilterStep,
     FinishStep,
     GroupByStep,
@@ -97,6 +98,14 @@ def steps_read(uses: Iterable[Use]) -> set[str]:
         for use in uses
         if use.path and use.path.root == "steps" and len(use.path.segments) > 1 and use.path.segments[1] != "__error"
     }
+
+
+def reads_of(graph: ExecutionGraph) -> dict[str, frozenset[str]]:
+    """For each step the ids of the steps that it, or the condition of an edge out of it, refers to."""
+    found = {step_id: steps_read(of_step(step)) for step_id, step in graph.steps.items()}
+    for edge in graph.execution_plan:
+        found[edge.from_step] |= steps_read(of_edge(edge))
+    return {step_id: frozenset(reads) for step_id, reads in found.items()}
 
 
 def places(step: StepBase) -> Iterator[Place]:
