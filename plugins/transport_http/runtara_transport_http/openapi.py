@@ -59,7 +59,7 @@ _HEALTH = {
     "operationId": "health",
     "summary": "Does the server answer?",
     "security": [],
-    "responses": {"200": {"description": "It does."}, "503": {"description": "It is stopping."}},
+    "responses": {"200": {"description": "It does."}},
 }
 
 

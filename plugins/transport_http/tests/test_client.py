@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from runtara_transport_http.binding import Binding, query_pairs
 from runtara_transport_http.client import MAX_CONNECTIONS, dial
@@ -199,6 +199,7 @@ ALL = [operation for table in OPERATIONS.values() for operation in table.values(
 
 
 @pytest.mark.parametrize("operation", ALL, ids=lambda operation: operation.name)
+@settings(max_examples=30)
 @given(data=st.data())
 def test_a_binding_undoes_itself(operation: Operation[Any, Any], data: st.DataObject) -> None:
     request = data.draw(messages(operation.request))

@@ -1,4 +1,4 @@
-"""The HTTP transport keeps the contract of transports, on both address families."""
+"""The HTTP transport keeps the contract of transports."""
 
 from __future__ import annotations
 

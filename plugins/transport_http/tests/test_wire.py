@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from contextlib import AsyncExitStack
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from runtara_transport_http.app import Calls, build_app
 from runtara_transport_http.server import HEAD_LIMIT, HttpSettings, HttpTransport
 
 from runtara_framework import errors
 from runtara_framework.errors import RuntaraError
 from runtara_framework.protocol import messages as m
 from runtara_framework.spec.driver import DriverContext
-from runtara_framework.testing.transport import LIMIT, Stage, within
+from runtara_framework.testing.transport import LIMIT, Stage
 
 CHECKPOINT = "/api/v1/instances/i-1/checkpoint"
 DATA = m.CheckpointData(instance_id="i", checkpoint_id="c", created_at_ms=1)
@@ -391,24 +394,35 @@ async def test_requests_sent_in_one_go_are_answered_in_order(core: Stage, instan
 # -- the server -------------------------------------------------------------------------------------------
 
 
-async def test_health_is_unhealthy_while_the_server_stops(
-    context: DriverContext, core: Stage, stack: AsyncExitStack
-) -> None:
-    held = core.hold("poll_signals")
-    address = await HttpTransport(HttpSettings(grace_seconds=20), context).serve("http://127.0.0.1:0", core, stack)
-    async with httpx.AsyncClient(base_url=address, trust_env=False) as client:
-        assert (await client.get("/health")).json() == {"status": "healthy"}
-    parts = urlsplit(address)
-    _, writer = await asyncio.open_connection(parts.hostname, parts.port)
-    writer.write(b"GET /api/v1/instances/i/signals HTTP/1.1\r\nhost: x\r\n\r\n")
-    await within(held.begun)
-    stopping = asyncio.create_task(stack.aclose())
-    await asyncio.sleep(0)
-    with pytest.raises(OSError):
-        await asyncio.open_connection(parts.hostname, parts.port)
-    writer.close()  # the call is cancelled, so the server need not wait for it
-    await stopping
-    await within(held.cancelled)
+async def test_health_needs_nothing(instance: httpx.AsyncClient) -> None:
+    answer = await instance.get("/health", headers={"authorization": "Bearer whatever"})
+
+    assert (answer.status_code, answer.json()) == (200, {"status": "healthy"})
+
+
+async def test_a_call_that_comes_while_the_server_stops_is_refused(core: Stage) -> None:
+    calls = Calls()
+    await calls.stop(0, 0)
+    transport = httpx.ASGITransport(build_app(core, calls=calls))
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        answer = await client.post("/api/v1/instances/i/heartbeat")
+
+    assert (answer.status_code, answer.json()["code"]) == (503, "SERVER_STOPPING")
+    assert answer.headers["connection"] == "close"
+
+
+async def test_an_answer_is_sent_in_one_piece(core: Stage, instance: httpx.AsyncClient) -> None:
+    core.answer("heartbeat", m.Done())
+    reader, writer = await connect(instance)
+    writer.write(b"POST /api/v1/instances/i/heartbeat HTTP/1.1\r\nhost: x\r\n\r\n")
+    await reader.readuntil(b'{"success":true}')
+    connection = writer.get_extra_info("socket")
+
+    # tcpi_data_segs_in of Linux: the packets with data that came.
+    (packets,) = struct.unpack_from("I", connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 192), 152)
+
+    assert packets == 1
+    writer.close()
 
 
 async def test_an_idle_connection_is_closed_after_the_time_that_is_set(
