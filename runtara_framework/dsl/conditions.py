@@ -25,6 +25,8 @@ def eq(a: Any, b: Any) -> bool:
     by type and structure, the members of arrays and objects by this same rule. Uses no recursion, so that
     data of any depth can be compared.
     """
+    if not isinstance(a, (dict, list)):  # the usual case, without the work list
+        return not isinstance(b, (dict, list)) and _same_scalar(a, b)
     pairs = [(a, b)]
     while pairs:
         a, b = pairs.pop()
