@@ -93,3 +93,61 @@ class TestUtils(AgentConformance):
             Failing("hash", {"value": {"content": "%"}}, "BASE64_INVALID"),
             Failing("base64-decode", {"value": "%"}, "BASE64_INVALID"),
         ]
+
+
+class TestText(AgentConformance):
+    @pytest.fixture
+    def agent(self) -> Any:
+        return "text"
+
+    @pytest.fixture
+    def samples(self) -> Sequence[Sample]:
+        of_text = [
+            "trim-normalize", "case-conversion", "find-replace", "extract-first-line", "extract-first-word", "split-join",
+            "split", "remove-characters", "substring-extraction", "collapse-expand-lines", "slugify", "hash-text",
+            "as-byte-array", "pad-text", "truncate-text", "wrap-text", "extract-numbers", "extract-emails", "extract-urls",
+        ]  # fmt: skip
+        of_pattern = ["regex-replace", "regex-match", "regex-test", "regex-split", "count-occurrences"]
+        return [
+            *(Sample(one, {"text": "a 1, me@x.io http://x.io"}) for one in of_text),
+            *(Sample(one, {"text": "a 1", "pattern": "[0-9]"}) for one in of_pattern),
+            Sample("render-template", {"text": "{{ a }}", "context": {"a": 1}}),
+            Sample("join", {"values": ["a", 1]}),
+            Sample("from-base64", {"data": "w6k="}),
+            Sample("to-base64", {"data": {"content": "w6k=", "filename": "f"}, "mimeType": "text/plain"}),
+            Sample("detect-encoding", {"data": [233]}),
+            Sample("compare-text", {"text_a": "a", "text_b": "b", "mode": "jaro-similarity"}),
+        ]
+
+    @pytest.fixture
+    def failures(self) -> Sequence[Failing]:
+        return [
+            Failing("regex-test", {"text": "a", "pattern": "("}, "TEXT_REGEX_INVALID"),
+            Failing("render-template", {"text": "", "context": {}}, "TEXT_TEMPLATE_MISSING"),
+            Failing("render-template", {"text": "{{", "context": {}}, "TEXT_TEMPLATE_PARSE_ERROR"),
+            Failing("render-template", {"text": "{{ a.b }}", "context": {}}, "TEXT_TEMPLATE_RENDER_ERROR"),
+            Failing("from-base64", {"data": "%"}, "TEXT_INVALID_FILE_DATA"),
+            Failing("from-base64", {"data": [300]}, "TEXT_BYTE_OUT_OF_RANGE"),
+            Failing("from-base64", {"data": "", "encoding": "x"}, "TEXT_UNSUPPORTED_ENCODING"),
+            Failing("from-base64", {"data": [255]}, "TEXT_INVALID_BYTE_ARRAY"),
+            Failing(
+                "compare-text", {"text_a": "a" * 9000, "text_b": "b" * 9000, "mode": "jaro-similarity"}, "TEXT_TOO_LONG"
+            ),
+        ]
+
+
+class TestCrypto(AgentConformance):
+    @pytest.fixture
+    def agent(self) -> Any:
+        return "crypto"
+
+    @pytest.fixture
+    def samples(self) -> Sequence[Sample]:
+        return [
+            Sample("hash", {"data": "x", "algorithm": "sha1", "output_format": "base64"}),
+            Sample("hmac", {"data": {"content": "AA=="}, "secret": "key"}),
+        ]
+
+    @pytest.fixture
+    def failures(self) -> Sequence[Failing]:
+        return [Failing("hash", {"data": {"content": "%"}}, "BASE64_INVALID")]

@@ -4,25 +4,11 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
-from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from runtara_agents_std.digests import BASE64_INVALID, Digest, HashInput, digest
 from runtara_framework.agents import AgentError, capability, permanent
-from runtara_framework.agents.files import FileData
-
-
-class HashInput(BaseModel):
-    value: str | FileData = Field(description="A text, of which the UTF-8 bytes count, or a file")
-    algorithm: Literal["sha256", "sha512", "sha1", "md5"] = Field("sha256", description="The digest")
-    output_format: Literal["hex", "base64"] = Field("hex", description="How to write it")
-
-
-class Digest(BaseModel):
-    hash: str = Field(description="The digest")
-    algorithm: str = Field(description="The algorithm used")
-    format: str = Field(description="How the digest is written")
 
 
 @capability(
@@ -30,21 +16,11 @@ class Digest(BaseModel):
     side_effects=False,
     deterministic=True,
     input_aliases={"data": "value", "text": "value"},
-    errors=[permanent("BASE64_INVALID", "The content of the file is no base64")],
+    errors=[BASE64_INVALID],
 )
 async def hash_value(input: HashInput) -> Digest:
     """The digest of a text or a file."""
-    if isinstance(input.value, FileData):
-        try:
-            content = input.value.to_bytes()
-        except ValueError as error:
-            raise AgentError("BASE64_INVALID", f"`value.content`: {error}") from error
-    else:
-        content = input.value.encode()
-    # sha1 and md5 are offered to match what others have computed, not to protect anything.
-    digest = hashlib.new(input.algorithm, content, usedforsecurity=False)
-    written = digest.hexdigest() if input.output_format == "hex" else base64.b64encode(digest.digest()).decode()
-    return Digest(hash=written, algorithm=input.algorithm, format=input.output_format)
+    return digest(input.value, input.algorithm, input.output_format)
 
 
 class TextInput(BaseModel):
