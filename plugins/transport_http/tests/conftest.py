@@ -15,7 +15,7 @@ from runtara_transport_http.server import HttpSettings, HttpTransport
 from runtara_framework.clock import SystemClock
 from runtara_framework.protocol.operations import Protocol
 from runtara_framework.spec.driver import DriverContext
-from runtara_framework.testing.transport import Stage
+from runtara_framework.testing.stage import Stage
 
 
 @pytest.fixture

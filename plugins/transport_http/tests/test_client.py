@@ -21,7 +21,7 @@ from runtara_framework import errors
 from runtara_framework.protocol import messages as m
 from runtara_framework.protocol import operations as ops
 from runtara_framework.protocol.operations import OPERATIONS, Operation
-from runtara_framework.testing.transport import HEARTBEAT, PATIENCE
+from runtara_framework.testing.stage import HEARTBEAT, PATIENCE
 from runtara_framework.testing.values import messages
 
 Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter, int], Awaitable[None]]

@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from runtara_framework.protocol import messages as m
 from runtara_framework.protocol.operations import OPERATIONS, Protocol
-from runtara_framework.testing.transport import Stage
+from runtara_framework.testing.stage import Stage
 
 
 @pytest.fixture(params=list(Protocol))

@@ -13,7 +13,7 @@ from runtara_framework import errors
 from runtara_framework.protocol import messages as m
 from runtara_framework.protocol.channel import Body
 from runtara_framework.spec.transport import Caller
-from runtara_framework.testing.transport import LIMIT, MIB, REGISTERED, Stage
+from runtara_framework.testing.stage import LIMIT, MIB, REGISTERED, Stage
 
 PATH = "/api/v1/images/upload"
 

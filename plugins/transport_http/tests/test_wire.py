@@ -18,7 +18,7 @@ from runtara_framework import errors
 from runtara_framework.errors import RuntaraError
 from runtara_framework.protocol import messages as m
 from runtara_framework.spec.driver import DriverContext
-from runtara_framework.testing.transport import LIMIT, Stage
+from runtara_framework.testing.stage import LIMIT, Stage
 
 CHECKPOINT = "/api/v1/instances/i-1/checkpoint"
 DATA = m.CheckpointData(instance_id="i", checkpoint_id="c", created_at_ms=1)

@@ -19,7 +19,7 @@ from runtara_framework import errors
 from runtara_framework.protocol import framing
 from runtara_framework.protocol import messages as m
 from runtara_framework.protocol import operations as ops
-from runtara_framework.testing.transport import HEARTBEAT, PATIENCE
+from runtara_framework.testing.stage import HEARTBEAT, PATIENCE
 from runtara_framework.transport_local.client import dial
 
 WELCOME = framing.encode(framing.Welcome(1, 2))

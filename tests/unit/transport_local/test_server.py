@@ -25,7 +25,7 @@ from runtara_framework.protocol.channel import Body
 from runtara_framework.protocol.operations import Protocol
 from runtara_framework.spec.driver import DriverContext
 from runtara_framework.spec.transport import Caller
-from runtara_framework.testing.transport import HEARTBEAT, PATIENCE, REGISTERED, UPLOAD, Stage, save, within
+from runtara_framework.testing.stage import HEARTBEAT, PATIENCE, REGISTERED, UPLOAD, Stage, save, within
 from runtara_framework.transport_local.client import dial
 from runtara_framework.transport_local.connection import MAX_CALLS
 from runtara_framework.transport_local.server import LocalSettings, LocalTransport
