@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 from runtara_framework.compiler.plan import Test
 from runtara_framework.dsl.models import ConditionalStep, Edge, ExecutionGraph, Step, SwitchStep
@@ -42,23 +43,26 @@ class Control:
         self.arms = {step_id: _arms(step, outgoing[step_id]) for step_id, step in graph.steps.items()}
         self.level = self._levels()
         self.index = self._order()
-        self._weights: dict[str, int] | None = None
 
-    def successors(self, step_id: str) -> list[str]:
-        """Every step that may come next, each once."""
-        return list(dict.fromkeys(target for arm in self.arms[step_id] for target in arm.targets))
+    def successors(self, step_id: str, *, failures: bool = True) -> list[str]:
+        """Every step that may come next, each once; without `failures`, only if the step succeeds."""
+        arms = self.arms[step_id]
+        return list(dict.fromkeys(t for arm in arms if failures or not arm.on_failure for t in arm.targets))
 
     def weight(self, targets: tuple[str, ...]) -> int:
         """How many steps may come after, at least: of two arms the heavier one is the main line."""
-        if self._weights is None:
-            after: dict[str, int] = {}
-            for step_id in sorted(self.index, key=self.index.__getitem__, reverse=True):
-                bits = 1 << self.index[step_id]
-                for target in self.successors(step_id):
-                    bits |= after[target]
-                after[step_id] = bits
-            self._weights = {step_id: bits.bit_count() for step_id, bits in after.items()}
-        return max((self._weights[target] for target in targets), default=0)
+        return max((self.after[target].bit_count() for target in targets), default=0)
+
+    @cached_property
+    def after(self) -> dict[str, int]:
+        """For each step the bits (by `index`) of itself and of all steps that may come after it."""
+        after: dict[str, int] = {}
+        for step_id in sorted(self.index, key=self.index.__getitem__, reverse=True):
+            bits = 1 << self.index[step_id]
+            for target in self.successors(step_id):
+                bits |= after[target]
+            after[step_id] = bits
+        return after
 
     def _levels(self) -> dict[str, int]:
         level = {self.graph.entry_point: 0}

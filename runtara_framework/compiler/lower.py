@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable
+from functools import cached_property
 
 from runtara_framework.compiler.control import Arm, Control
 from runtara_framework.compiler.plan import (
@@ -54,17 +55,23 @@ class _Lowering:
         self.steps = control.graph.steps
         self.name = name
         self.reads = reads
-        self.queue: list[tuple[Section, tuple[str, ...], int]] = []
+        self.queue: list[tuple[Section, tuple[str, ...], int, bool]] = []
         self.count = 0
 
     # -- sections ---------------------------------------------------------------------------------------
 
     def section(
-        self, entry: tuple[str, ...], exits: frozenset[str], *, name: str | None = None, level: int = 0
+        self,
+        entry: tuple[str, ...],
+        exits: frozenset[str],
+        *,
+        name: str | None = None,
+        level: int = 0,
+        tangled: bool = False,
     ) -> Section:
-        """A new section, to be filled by `run`. Several entries are parallel branches."""
+        """A new section, to be filled by `run`. Several entries are parallel branches; one that is `tangled`, a mesh."""
         section = Section(name or self._next_name(), exits)
-        self.queue.append((section, entry, level))
+        self.queue.append((section, entry, level, tangled))
         return section
 
     def _next_name(self) -> str:
@@ -73,10 +80,10 @@ class _Lowering:
 
     def run(self) -> None:
         while self.queue:
-            section, entry, level = self.queue.pop()
+            section, entry, level, tangled = self.queue.pop()
             start: str | None = entry[0]
-            if len(entry) > 1:
-                start = self._fan_out(entry, section.exits, None, level, section.items)
+            if tangled or len(entry) > 1:
+                start = self._fan_out(entry, section.exits, None, level, section.items, tangled=tangled)
             if start is not None:
                 section.items += self.lower(start, section.exits, None, 0)
 
@@ -134,6 +141,9 @@ class _Lowering:
     ) -> str | None:
         boundary = exits if fall is None else exits | {fall}
         meetings = self.control.meeting_points([arm.targets for arm in arms], boundary)
+        if self._tangled(step.id, meetings):
+            level = self.control.level[step.id]
+            return self._fan_out((step.id,), exits, fall, level, items, tangled=True)
         too_deep = depth >= MAX_NESTING
         if fall is not None and (too_deep or (meetings and not self._closed(arms, meetings, fall, boundary))):
             # A way out to `fall` from inside would not be at the end of an arm, so the rest is a section of its own.
@@ -237,8 +247,38 @@ class _Lowering:
 
     # -- parallel branches --------------------------------------------------------------------------------
 
+    def _tangled(self, choice: str, meetings: list[str]) -> bool:
+        """Do the ways of a choice meet in the middle of a fan-out that comes after it? Then neither can be told apart."""
+        if not meetings or not self._inside:
+            return False
+        met = self._bits(meetings)
+        after = self.control.after[choice]
+        return any(inside & met and after >> self.control.index[fork] & 1 for fork, inside in self._inside.items())
+
+    def _bits(self, step_ids: Iterable[str]) -> int:
+        return sum(1 << self.control.index[step_id] for step_id in set(step_ids))
+
+    @cached_property
+    def _inside(self) -> dict[str, int]:
+        """For each fan-out, the steps between it and its merge, as bits."""
+        found: dict[str, int] = {}
+        for step_id in self.control.index:
+            for arm in self.control.arms[step_id]:
+                if len(arm.targets) > 1:
+                    merge = self._first_common(arm.targets, frozenset(), failures=False)
+                    stops = frozenset() if merge is None else frozenset({merge})
+                    found[step_id] = self._bits(self._region(arm.targets, stops, failures=False)[0])
+        return found
+
     def _fan_out(
-        self, targets: tuple[str, ...], exits: frozenset[str], fall: str | None, level: int, items: list[Item]
+        self,
+        targets: tuple[str, ...],
+        exits: frozenset[str],
+        fall: str | None,
+        level: int,
+        items: list[Item],
+        *,
+        tangled: bool = False,
     ) -> str | None:
         boundary = exits if fall is None else exits | {fall}
         merge = self._merge(targets, boundary)
@@ -246,17 +286,20 @@ class _Lowering:
         body, reached = self._region(targets, stops)
         if fall is not None and merge != fall and fall in reached:
             # From inside a branch nobody can fall through to there, so all of this is a section that says where it came.
-            items.append(Segments(self.section(targets, boundary, level=level), (), fall))
+            section = self.section(targets, boundary, level=level, tangled=tangled)
+            items.append(Segments(section, (), fall))
             return None
         meetings = self.control.meeting_points([(target,) for target in targets], stops)
-        if merge is not None and not meetings and not self._crossing(targets, body):
+        if not tangled and merge is not None and not meetings and not self._crossing(targets, body):
             branches = tuple(self.section((target,), stops) for target in targets if target != merge)
             items.append(Fork(branches, merge, merge in targets))
         else:
             items.append(self._mesh(targets, body, stops, merge))
         return None if merge is None else self._arrive(merge, exits, fall, level, items)
 
-    def _region(self, targets: Iterable[str], stops: frozenset[str]) -> tuple[set[str], set[str]]:
+    def _region(
+        self, targets: Iterable[str], stops: frozenset[str], *, failures: bool = True
+    ) -> tuple[set[str], set[str]]:
         """The steps that can be reached without passing a stop, and the stops that they reach."""
         seen: set[str] = set()
         reached: set[str] = set()
@@ -267,7 +310,7 @@ class _Lowering:
                 reached.add(step_id)
             elif step_id not in seen:
                 seen.add(step_id)
-                ways.extend(self.control.successors(step_id))
+                ways.extend(self.control.successors(step_id, failures=failures))
         return seen, reached
 
     def _merge(self, targets: tuple[str, ...], boundary: frozenset[str]) -> str | None:
@@ -303,10 +346,8 @@ class _Lowering:
                 return pending[0][1]
             first = False
             _, step_id = heapq.heappop(pending)
-            for arm in self.control.arms[step_id]:
-                if failures or not arm.on_failure:
-                    for target in arm.targets:
-                        reach(target)
+            for target in self.control.successors(step_id, failures=failures):
+                reach(target)
         return min(outside, key=index.__getitem__) if outside else None
 
     def _crossing(self, targets: tuple[str, ...], body: set[str]) -> bool:
