@@ -21,7 +21,7 @@ from starlette.types import Receive, Scope, Send
 from runtara_framework.errors import InvalidRequest, RuntaraError, ServerStopping, Unauthenticated, UnknownOperation
 from runtara_framework.spec.transport import Caller, Endpoint
 from runtara_transport_http import answers, bodies
-from runtara_transport_http.binding import TENANT_HEADER, Binding, query_pairs
+from runtara_transport_http.binding import STREAM, TENANT_HEADER, Binding, query_pairs
 from runtara_transport_http.openapi import document
 
 WATCH_AFTER = 0.05  # seconds; nobody hangs up on a call that is shorter, and watching costs a task
@@ -197,13 +197,18 @@ class Operations(BaseRoute):
         body: AsyncIterator[bytes] | None = None
         if operation.upload:
             content_type = headers.get(b"content-type", b"")
-            if content_type.lower().startswith(b"multipart/form-data"):
+            if is_form := content_type.lower().startswith(b"multipart/form-data"):
                 form = bodies.Form(receive, content_type, limit, watch.start)
                 body = await form.open()
                 pairs += form.fields
             else:
                 body = bodies.stream(receive, watch.start)
-            request = binding.from_text(parameters, pairs, caller.tenant_id)
+            try:
+                request = binding.from_text(parameters, pairs, caller.tenant_id)
+            except InvalidRequest as error:
+                if is_form:
+                    error.message += f" (parts after the file `{STREAM}` do not count)"
+                raise
         elif binding.in_query:
             request = binding.from_text(parameters, pairs, caller.tenant_id)
             watch.start()
