@@ -92,9 +92,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             address = f"unix://{folder}/bench.sock" if name == "unix" else f"{name}://127.0.0.1:0"
             ours, theirs = multiprocessing.get_context("spawn").Pipe()
-            process = multiprocessing.get_context("spawn").Process(
-                target=server, args=(name, address, folder, theirs)
-            )
+            process = multiprocessing.get_context("spawn").Process(target=server, args=(name, address, folder, theirs))
             process.start()
             asyncio.run(measure(name, ours.recv()))
             ours.send("stop")
