@@ -16,6 +16,7 @@ from runtara_framework.states import Reason, Status
 from runtara_framework.testing.clock import FakeClock
 from runtara_framework.testing.memory_core import MAX_BYTES, MemoryCore, run_in_process
 from runtara_framework.testing.skipping import SkippingClock
+from tests.unit.sdk.conftest import listening
 
 HOUR = 3_600_000
 
@@ -464,18 +465,6 @@ async def test_a_cancel_in_the_answer_of_a_checkpoint_interrupts_at_once() -> No
     assert (outcome.status, outcome.reason) == (Status.CANCELLED, Reason.CANCELLED)
     assert after == []
     assert list(outcome.checkpoints) == ["a"]
-
-
-def listening(core: MemoryCore) -> asyncio.Event:
-    """Set when the program listens for signals, which it does as soon as its run is longer than a moment."""
-    event = asyncio.Event()
-
-    def note(_: Any, operation: str, request: Any) -> None:
-        if operation == "poll_signals":
-            event.set()
-
-    core.on_call = note
-    return event
 
 
 async def test_a_cancel_is_pushed_to_a_program_that_asks_for_nothing() -> None:
