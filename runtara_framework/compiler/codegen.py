@@ -207,17 +207,17 @@ class _SectionWriter:
                 return [f"{pad}{self.use('runtime.flow', 'recovered')}(s, {level})"]
             case Choose(step, arms, catches):
                 return self._choose(step, arms, catches, pad, depth)
-            case Fork(branches, merge, direct):
+            case Fork(branches, merge, direct, later):
                 names = "".join(f", {branch.name}" for branch in branches)
-                call = f"{pad}at = await {self.use('runtime.flow', 'fork')}(s, {literal(merge)}, {direct}{names})"
+                call = f"{pad}at = await {self.use('runtime.flow', 'fork')}(s, {literal(merge)}, {literal(later)}, {direct}{names})"
                 return [call, *self._goes_on(merge, pad)]
-            case Mesh(blocks, start, merge):
+            case Mesh(blocks, start, merge, later):
                 table = "".join(
                     f"{pad}    {literal(b.step_id)}: ({b.section.name}, {literal(b.after)}, {literal(b.waits)}),\n"
                     for b in blocks
                 )
                 mesh = self.use("runtime.flow", "mesh")
-                call = f"{pad}at = await {mesh}(s, {literal(merge)}, {literal(start)}, {{\n{table}{pad}}})"
+                call = f"{pad}at = await {mesh}(s, {literal(merge)}, {literal(later)}, {literal(start)}, {{\n{table}{pad}}})"
                 return [call, *self._goes_on(merge, pad)]
             case Segments(first, then, goes_on):
                 lines = [f"{pad}at = await {first.name}(s)"]

@@ -292,10 +292,17 @@ class _Lowering:
         meetings = self.control.meeting_points([(target,) for target in targets], stops)
         if not tangled and merge is not None and not meetings and not self._crossing(targets, body):
             branches = tuple(self.section((target,), stops) for target in targets if target != merge)
-            items.append(Fork(branches, merge, merge in targets))
+            items.append(Fork(branches, merge, merge in targets, self._later(merge, boundary)))
         else:
             items.append(self._mesh(targets, body, stops, merge))
         return None if merge is None else self._arrive(merge, exits, fall, level, items)
+
+    def _later(self, merge: str | None, exits: frozenset[str]) -> tuple[str, ...]:
+        """The exits that come after the merge anyway."""
+        if merge is None:
+            return ()
+        after, index = self.control.after[merge], self.control.index
+        return tuple(sorted(step_id for step_id in exits if step_id != merge and after >> index[step_id] & 1))
 
     def _region(
         self, targets: Iterable[str], stops: frozenset[str], *, failures: bool = True
@@ -378,7 +385,7 @@ class _Lowering:
             earlier = tuple(sorted(after[step_id], key=index.__getitem__))
             reads = {read for read in self.reads(step) if read in body and read not in earlier and read != step_id}
             blocks.append(Block(step_id, section, earlier, tuple(sorted(reads, key=index.__getitem__))))
-        return Mesh(tuple(blocks), targets, merge)
+        return Mesh(tuple(blocks), targets, merge, self._later(merge, stops))
 
     def _block(self, step: Step) -> list[Item]:
         """One step of a mesh: it says which of its targets it fired."""

@@ -83,11 +83,12 @@ class Choose:
 
 @dataclass(frozen=True, slots=True)
 class Fork:
-    """Run branches concurrently. `merge` is where they meet; None in the middle of `branches` goes straight there."""
+    """Run branches concurrently. `merge` is where they meet; """
 
     branches: tuple[Section, ...]
     merge: str | None
     direct: bool  # one of the edges goes straight to the merge
+    later: tuple[str, ...]  # exits that come after the merge, so that arriving there early changes nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,7 @@ class Mesh:
     blocks: tuple[Block, ...]
     start: tuple[str, ...]
     merge: str | None
+    later: tuple[str, ...]  # as in a `Fork`
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,10 +204,10 @@ def _lines(items: list[Item]) -> Iterator[str]:
                 for tests, body in arms:
                     yield f"  {' and '.join(map(str, tests)) or 'otherwise'}:"
                     yield from ("    " + line for line in (list(_lines(body)) or ["go on"]))
-            case Fork(branches, merge, direct):
+            case Fork(branches, merge, direct, _):
                 names = ", ".join(branch.name for branch in branches)
                 yield f"parallel {names}{' and a direct edge' if direct else ''}; meet at {merge!r}"
-            case Mesh(blocks, start, merge):
+            case Mesh(blocks, start, merge, _):
                 yield f"mesh from {', '.join(map(repr, start))}; meet at {merge!r}"
                 for block in blocks:
                     waits = f", waits for {', '.join(map(repr, block.waits))}" if block.waits else ""

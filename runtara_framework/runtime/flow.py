@@ -58,7 +58,7 @@ def unhandled(s: Scope) -> Failure:
     return s.errors[0]
 
 
-async def fork(s: Scope, merge: str | None, direct: bool, *branches: Section) -> Any:
+async def fork(s: Scope, merge: str | None, later: tuple[str, ...], direct: bool, *branches: Section) -> Any:
     """Run branches concurrently and answer where they came to together: `merge`, as soon as all have ended and one of
     them (or an edge straight to it) arrived there. A Finish in one ends them all. A failure in one stops the others."""
     try:
@@ -66,17 +66,21 @@ async def fork(s: Scope, merge: str | None, direct: bool, *branches: Section) ->
     except _GraphFinished as end:
         return end.finished
     arrivals = [(merge, s.errors)] if direct and merge is not None else []
-    return _together(s, merge, arrivals + [(label, errors) for label, errors in outcomes if label is not None])
+    return _together(s, merge, later, arrivals + [(label, errors) for label, errors in outcomes if label is not None])
 
 
-def _together(s: Scope, merge: str | None, arrivals: list[tuple[str, Errors]]) -> str | None:
-    """Where the flow is after branches: one that left for elsewhere, with its failure, wins over those at the merge."""
+def _together(
+    s: Scope, merge: str | None, later: tuple[str, ...], arrivals: list[tuple[str, Errors]]
+) -> str | None:
+    """Where the flow is after branches: one that a handler took elsewhere, with its failure, wins over those at the merge.
+    Not so if elsewhere is `later` than the merge: the flow comes there anyway."""
+    merged = any(label == merge for label, _ in arrivals)
     for label, errors in arrivals:
-        if label != merge:
+        if label != merge and not (merged and label in later):
             if errors is not s.errors:
                 s.set_errors(errors)
             return label
-    return merge if arrivals else None
+    return merge if merged else None
 
 
 class _GraphFinished(Exception):
@@ -107,6 +111,7 @@ class _Node:
 async def mesh(
     s: Scope,
     merge: str | None,
+    later: tuple[str, ...],
     start: tuple[str, ...],
     blocks: dict[str, tuple[Section, tuple[str, ...], tuple[str, ...]]],
 ) -> Any:
@@ -158,4 +163,4 @@ async def mesh(
         await flow([step_id for step_id, node in nodes.items() if not node.missing])
     except _GraphFinished as end:
         return end.finished
-    return _together(s, merge, arrived)
+    return _together(s, merge, later, arrived)
