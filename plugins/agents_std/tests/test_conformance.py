@@ -151,3 +151,34 @@ class TestCrypto(AgentConformance):
     @pytest.fixture
     def failures(self) -> Sequence[Failing]:
         return [Failing("hash", {"data": {"content": "%"}}, "BASE64_INVALID")]
+
+
+class TestDatetime(AgentConformance):
+    @pytest.fixture
+    def agent(self) -> Any:
+        return "datetime"
+
+    @pytest.fixture
+    def samples(self) -> Sequence[Sample]:
+        date = {"date": "2024-03-05T07:08:09Z", "timezone": "Europe/Kyiv"}
+        return [
+            Sample("get-current-date", {"includeTime": False, "timezone": "+02:00"}),
+            Sample("format-date", date | {"format": "custom", "customFormat": "dd.MM.yyyy"}),
+            Sample("add-to-date", date | {"amount": 2, "unit": "months"}),
+            Sample("subtract-from-date", date | {"amount": 2, "unit": "hours"}),
+            Sample("get-time-between", {"startDate": "2024-01-01", "endDate": 1709622489, "unit": "weeks"}),
+            Sample("extract-date-part", date | {"part": "week"}),
+            Sample("round-date", date | {"unit": "weeks", "mode": "ceil"}),
+            Sample("date-to-unix", {"date": "2024-01-01", "milliseconds": True}),
+            Sample("unix-to-date", {"timestamp": 1709622489, "isMilliseconds": False, "timezone": "UTC"}),
+        ]
+
+    @pytest.fixture
+    def failures(self) -> Sequence[Failing]:
+        return [
+            Failing("format-date", {"date": "x"}, "DATE_INVALID"),
+            Failing("format-date", {"date": 0, "format": "custom"}, "DATE_FORMAT_MISSING"),
+            Failing("format-date", {"date": 0, "timezone": "x"}, "TIMEZONE_UNKNOWN"),
+            Failing("get-current-date", {"timezone": "x"}, "TIMEZONE_UNKNOWN"),
+            Failing("add-to-date", {"date": 0, "amount": 10**9, "unit": "years"}, "DATE_OUT_OF_RANGE"),
+        ]
