@@ -7,10 +7,10 @@ carries a random number, its *mark*, as its limit of `RLIMIT_RTTIME`, a limit th
 real-time scheduling policy and that is here more than a hundred years. Reading the mark of a process is one system call
 of a microsecond, so "everything of this launch" is one pass over `/proc`: 0.1 ms on a host with a hundred processes.
 
-What is guaranteed: when `end` returns, no process with one of the marks runs. What escapes is a process that sets its own
-`RLIMIT_RTTIME`, that runs as another user whom we may not kill, or that had left its process group in the microseconds
-between exec and the mark. A program that does so on purpose is not stopped by anything but isolation, which is not the
-business of this runner.
+What is guaranteed: when `end` returns, no process with one of the marks runs. The runner kills the process group as well.
+So what escapes is a process that sets its own `RLIMIT_RTTIME`, that runs as another user whom we may not kill, or that has
+lost its parent and left its group before the launch was marked, 0.1 ms after exec if the machine is not busy. A program that
+does so on purpose is not stopped by anything but isolation, which is not the business of this runner.
 """
 
 from __future__ import annotations
@@ -58,9 +58,13 @@ def _highest_mark() -> int:
 
 
 def set_mark(pid: int, mark: int) -> None:
-    """Mark our child and whatever it will start."""
+    """Mark a new child of ours, whatever it will start, and what it has started already: on a busy machine it may have run
+    for a while before we do."""
     with suppress(ProcessLookupError):  # it has ended already
         resource.prlimit(pid, _LIMIT, (mark, mark))
+    with suppress(OSError):
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_bytes().split():
+            set_mark(int(child), mark)
 
 
 def get_mark(pid: int) -> int:

@@ -156,9 +156,9 @@ class NativeRunner(Runner):
         if not launch.gone.done():
             launch.stopped = True
             if grace_seconds > 0:
-                with suppress(ProcessLookupError):
-                    os.killpg(launch.pid, signal.SIGTERM)
+                self._signal_group(launch, signal.SIGTERM)
                 await self._until_gone(launch, grace_seconds)
+            self._signal_group(launch, signal.SIGKILL)
         await processes.end({mark})
         await asyncio.shield(launch.exit)
 
@@ -265,6 +265,11 @@ class NativeRunner(Runner):
             cpu_usec=round((usage.ru_utime + usage.ru_stime) * 1e6),
             memory_peak_bytes=_peak(usage.ru_maxrss * 1024, launch.server_memory, sampled),
         )
+
+    def _signal_group(self, launch: _Launch, number: signal.Signals) -> None:
+        if not launch.gone.done():  # else the id of the group may mean another one
+            with suppress(ProcessLookupError):
+                os.killpg(launch.pid, number)
 
     async def _until_gone(self, launch: _Launch, seconds: float) -> None:
         clock = self.context.clock

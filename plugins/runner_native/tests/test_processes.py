@@ -37,6 +37,18 @@ def test_a_mark_is_inherited_and_found() -> None:
     assert parent.returncode == -9
 
 
+def test_what_a_child_had_started_before_it_was_marked_is_marked_too() -> None:
+    program = "sh -c 'setsid sh -c \"setsid sleep 86400 & echo; wait\" & wait' & wait"
+    with subprocess.Popen(["sh", "-c", program], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        parent.stdout.readline()
+        processes.set_mark(parent.pid, mark := processes.new_mark())
+        # The shells of both levels, setsid's own process if it had to fork, and the innermost sleep.
+        assert len(list(processes.marked({mark}))) >= 4
+        asyncio.run(processes.end({mark}))
+        assert list(processes.marked({mark})) == []
+
+
 async def test_end_waits_for_death_but_not_for_the_funeral() -> None:
     process = subprocess.Popen(SLEEP)
     processes.set_mark(process.pid, mark := processes.new_mark())

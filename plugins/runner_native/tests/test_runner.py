@@ -273,7 +273,7 @@ async def test_a_process_that_cannot_be_watched_is_not_left_running(
     runner: NativeRunner, data_dir: Path, workdir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = token()
-    image = await script(runner, f"sleep {name}")
+    image = await script(runner, f"exec sleep {name}")
     before = traces(data_dir)
 
     def refused(pid: int) -> int:  # only another thread that takes the last descriptor in between can bring this about
