@@ -241,7 +241,7 @@ class ManagementSdk:
         return await self._call(op.GET_IMAGE, m.GetImage(tenant_id=self._tenant(tenant_id), image_id=image_id))
 
     async def delete_image(self, image_id: str, *, tenant_id: str | None = None) -> None:
-        """Raises `ImageNotFound`, `ImageInUse`."""
+        """By id; a name is not enough to destroy something. Raises `ImageNotFound`, `ImageInUse`."""
         await self._call(op.DELETE_IMAGE, m.DeleteImage(tenant_id=self._tenant(tenant_id), image_id=image_id))
 
     # -- instances --------------------------------------------------------------------------------------------
