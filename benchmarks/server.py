@@ -61,7 +61,11 @@ def _family(pid: int) -> list[int]:
 
 def _resident(pid: int) -> int:
     """Proportional set size: shared pages count once."""
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:  # it ended while we looked
+        return 0
+    for line in lines:
         if line.startswith("Pss:"):
             return int(line.split()[1]) * 1024
     return 0

@@ -1,0 +1,272 @@
+"""The launcher's deadlines and restarts, on a whole kernel whose clock the test moves and whose processes are behaviours."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from runtara_runner_mock import Behaviour, MockRunner
+
+from runtara_framework.errors import StaleLaunch
+from runtara_framework.kernel import Kernel
+from runtara_framework.management import ManagementSdk
+from runtara_framework.model import Exit
+from runtara_framework.protocol import messages as m
+from runtara_framework.protocol import operations as ops
+from runtara_framework.protocol.channel import Channel
+from runtara_framework.sdk.dial import dial
+from runtara_framework.spec.runner import LaunchSpec
+from runtara_framework.testing.clock import FakeClock
+from runtara_framework.testing.kernel import running_kernel
+
+RUNNER = {
+    "default": "mock",
+    "timeout_seconds": 300,
+    "register_timeout_seconds": 30,
+    "heartbeat_timeout_seconds": 120,
+    "cancel_grace_seconds": 20,
+    "max_restarts": 2,
+    "restart_delays_ms": [1000, 5000],
+}
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+async def kernel(tmp_path: Path, clock: FakeClock) -> AsyncIterator[Kernel]:
+    async with running_kernel(tmp_path, clock=clock, runner=RUNNER) as kernel:
+        yield kernel
+
+
+@pytest.fixture
+async def sdk(kernel: Kernel) -> AsyncIterator[ManagementSdk]:
+    async with ManagementSdk(kernel.addresses["environment"][0], tenant_id="t") as sdk:
+        yield sdk
+
+
+def runner_of(kernel: Kernel) -> MockRunner:
+    assert kernel.launcher is not None
+    runner = kernel.launcher.runners["mock"]
+    assert isinstance(runner, MockRunner)
+    return runner
+
+
+async def start(kernel: Kernel, sdk: ManagementSdk, behaviour: Behaviour, **options: Any) -> str:
+    """Start an instance that does this; its id."""
+    runner_of(kernel).behave(behaviour)
+    image = await sdk.register_image(name="any", binary=b"bytes")
+    return (await sdk.start_instance(image_id=image.image_id, **options)).instance_id
+
+
+async def until(sdk: ManagementSdk, instance_id: str, *statuses: str) -> m.InstanceInfo:
+    async with asyncio.timeout(20):
+        info = await sdk.get_instance_status(instance_id)
+        while info.status not in statuses:
+            info = await sdk.get_instance_status(instance_id, wait_ms=5000, unless_status=info.status)
+    return info
+
+
+async def look_again() -> None:
+    """Let everything else run before the next look."""
+    await asyncio.sleep(0)
+
+
+async def once(sdk: ManagementSdk, instance_id: str, true: Callable[[m.InstanceInfo], Any]) -> m.InstanceInfo:
+    """The instance, once this is true of it."""
+    async with asyncio.timeout(20):
+        while not true(info := await sdk.get_instance_status(instance_id)):
+            await look_again()
+    return info
+
+
+async def wake(clock: FakeClock, info: m.InstanceInfo) -> None:
+    """Let its due time come, once the scheduler sleeps until then."""
+    async with asyncio.timeout(20):
+        while info.wake_at_ms not in clock.sleeping_until:
+            await look_again()
+    await clock.advance((info.wake_at_ms or 0) - clock.now_ms())
+
+
+async def registered(spec: LaunchSpec) -> Channel:
+    """What every good program does first."""
+    channel = await dial(spec.env["RUNTARA_SERVER_ADDR"], token=spec.env["RUNTARA_TOKEN"])
+    await channel.call(ops.REGISTER, m.Register(instance_id=spec.ref.instance_id))
+    return channel
+
+
+async def hangs(spec: LaunchSpec) -> Exit:
+    """It registers and is never heard of again."""
+    channel = await registered(spec)
+    try:
+        await asyncio.Event().wait()
+    finally:
+        await channel.close()
+    raise AssertionError("unreachable")
+
+
+async def test_a_silent_instance_fails_when_its_heartbeat_is_due(
+    kernel: Kernel, sdk: ManagementSdk, clock: FakeClock
+) -> None:
+    instance_id = await start(kernel, sdk, hangs)
+    await until(sdk, instance_id, "running")
+    await clock.slept()
+    await clock.advance(119_000)
+    assert (await sdk.get_instance_status(instance_id)).status == "running"
+    await clock.advance(2_000)
+    info = await until(sdk, instance_id, "failed")
+    assert (info.reason, info.error["code"]) == ("heartbeat_timeout", "HEARTBEAT_TIMEOUT")
+
+
+async def test_an_instance_that_runs_too_long_fails_although_it_is_alive(
+    kernel: Kernel, sdk: ManagementSdk, clock: FakeClock
+) -> None:
+    beat = asyncio.Event()
+
+    async def lives_long(spec: LaunchSpec) -> Exit:
+        channel = await registered(spec)
+        try:
+            while True:
+                await beat.wait()
+                beat.clear()
+                await channel.call(ops.HEARTBEAT, m.Heartbeat(instance_id=spec.ref.instance_id))
+        finally:
+            await channel.close()
+
+    instance_id = await start(kernel, sdk, lives_long, timeout_seconds=250.0)
+    await until(sdk, instance_id, "running")
+    for _ in range(2):
+        await clock.slept()
+        await clock.advance(100_000)
+        beat.set()
+        await once(sdk, instance_id, lambda info: info.heartbeat_at_ms == clock.now_ms())
+    await clock.slept()
+    await clock.advance(60_000)
+    info = await until(sdk, instance_id, "failed")
+    assert (info.reason, info.error["code"]) == ("timeout", "EXECUTION_TIMEOUT")
+    assert "250 s" in info.error["message"]
+
+
+async def test_a_program_that_never_registers_fails_after_its_time(
+    kernel: Kernel, sdk: ManagementSdk, clock: FakeClock
+) -> None:
+    async def does_nothing(spec: LaunchSpec) -> Exit:
+        await asyncio.Event().wait()
+        raise AssertionError("unreachable")
+
+    instance_id = await start(kernel, sdk, does_nothing)
+    while not runner_of(kernel).launched:
+        await look_again()
+    await clock.slept()
+    await clock.advance(31_000)
+    info = await until(sdk, instance_id, "failed")
+    assert (info.reason, info.error["code"]) == ("launch_failed", "NEVER_REGISTERED")
+
+
+async def test_a_cancel_that_is_not_obeyed_is_enforced(kernel: Kernel, sdk: ManagementSdk, clock: FakeClock) -> None:
+    instance_id = await start(kernel, sdk, hangs)
+    await until(sdk, instance_id, "running")
+    await sdk.cancel_instance(instance_id)
+    assert (await sdk.get_instance_status(instance_id)).status == "running"
+    await clock.slept()
+    await clock.advance(21_000)
+    info = await until(sdk, instance_id, "cancelled")
+    assert info.reason == "cancelled"
+
+
+async def test_a_crash_is_restarted_after_growing_delays_and_then_final(
+    kernel: Kernel, sdk: ManagementSdk, clock: FakeClock
+) -> None:
+    async def crashes(spec: LaunchSpec) -> Exit:
+        await (await registered(spec)).close()
+        return Exit(signal=signal.SIGSEGV, stderr="segmentation fault")
+
+    began = clock.now_ms()
+    instance_id = await start(kernel, sdk, crashes)
+    due = []
+    for restarts in (1, 2):
+        info = await once(sdk, instance_id, lambda info: info.restarts == restarts)  # noqa: B023  # asked at once
+        assert info.wake_at_ms is not None
+        due.append(info.wake_at_ms - clock.now_ms())
+        await wake(clock, info)
+    info = await until(sdk, instance_id, "failed")
+    assert due == [1000, 5000]
+    assert (info.reason, info.launches, info.finished_at_ms) == ("crashed", 3, began + 6000)
+    assert "was killed by SIGSEGV" in info.error["message"]
+    assert info.stderr == "segmentation fault"
+
+
+async def test_progress_between_crashes_sets_the_count_back(
+    kernel: Kernel, sdk: ManagementSdk, clock: FakeClock
+) -> None:
+    async def crashes_with_progress(spec: LaunchSpec) -> Exit:
+        channel = await registered(spec)
+        saved = m.SaveCheckpoint(instance_id=spec.ref.instance_id, checkpoint_id=f"step-{spec.ref.epoch}", state=b"1")
+        await channel.call(ops.SAVE_CHECKPOINT, saved)
+        if spec.ref.epoch == 6:
+            await channel.call(ops.COMPLETE, m.Complete(instance_id=spec.ref.instance_id, output=b'"done"'))
+        await channel.close()
+        return Exit(code=0 if spec.ref.epoch == 6 else 1)
+
+    instance_id = await start(kernel, sdk, crashes_with_progress)
+    for epoch in range(1, 6):
+        info = await once(
+            sdk,
+            instance_id,
+            lambda info: info.launches == epoch and (info.wake_at_ms or 0) > clock.now_ms(),  # noqa: B023  # asked at once
+        )
+        assert (info.status, info.restarts) == ("pending", 1)
+        await wake(clock, info)
+    assert (await until(sdk, instance_id, "completed")).output == "done"
+
+
+async def test_a_stopped_instance_can_write_no_more(kernel: Kernel, sdk: ManagementSdk) -> None:
+    refused = asyncio.get_running_loop().create_future()
+
+    async def clings_on(spec: LaunchSpec) -> Exit:
+        channel = await registered(spec)
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            output = m.Complete(instance_id=spec.ref.instance_id, output=b'"too late"')
+            try:
+                await channel.call(ops.COMPLETE, output)
+            except StaleLaunch as error:
+                refused.set_result(error)
+        await channel.close()
+        return Exit(code=0)
+
+    instance_id = await start(kernel, sdk, clings_on)
+    await until(sdk, instance_id, "running")
+    await sdk.stop_instance(instance_id, grace_period_seconds=5)
+    assert refused.done()
+    info = await sdk.get_instance_status(instance_id)
+    assert (info.status, info.reason, info.output) == ("cancelled", "stopped", None)
+
+
+async def test_a_hook_that_fails_before_the_launch_fails_the_instance_with_its_words(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    from runtara_framework.extension.hooks import Hooks
+    from runtara_framework.spec.lifecycle import hookimpl
+
+    class Quota:
+        @hookimpl
+        async def runtara_prepare_launch(self, spec: LaunchSpec) -> None:
+            raise RuntimeError("the tenant has used its quota")
+
+    hooks = Hooks()
+    hooks.register(Quota(), "quota")
+    async with AsyncExitStack() as stack:
+        kernel = await stack.enter_async_context(running_kernel(tmp_path, clock=clock, hooks=hooks, runner=RUNNER))
+        sdk = await stack.enter_async_context(ManagementSdk(kernel.addresses["environment"][0], tenant_id="t"))
+        info = await until(sdk, await start(kernel, sdk, hangs), "failed")
+    assert info.reason == "launch_failed"
+    assert "the tenant has used its quota" in info.error["message"]
