@@ -22,6 +22,8 @@ HEAD = (
     i.epoch,
     i.node_id,
     i.image_id,
+    i.created_at_ms,
+    i.started_at_ms,
     i.wake_at_ms,
     i.wait_keys,
     i.running_since_ms,

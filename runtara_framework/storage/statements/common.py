@@ -33,6 +33,8 @@ class Head(NamedTuple):
     epoch: int
     node_id: str | None
     image_id: str | None
+    created_at_ms: int
+    started_at_ms: int | None
     wake_at_ms: int | None
     wait_keys: str | None
     running_since_ms: int | None
@@ -77,12 +79,17 @@ def running(tx: Tx, ref: LaunchRef) -> Head:
     """As `fenced`, for what only a RUNNING instance may do. Raises `InvalidState` too."""
     head = fenced(tx, ref)
     if head.status is not Status.RUNNING:
-        raise InvalidState(
-            f"instance {ref.instance_id!r} is {head.status}; only a running one may write checkpoints",
-            instance_id=ref.instance_id,
-            status=str(head.status),
-        )
+        raise not_running(head, ref.instance_id)
     return head
+
+
+def not_running(head: Head, instance_id: str) -> InvalidState:
+    """The refusal of what only the program of a RUNNING instance may do."""
+    return InvalidState(
+        f"instance {instance_id!r} is {head.status}; its program may write only while it is running",
+        instance_id=instance_id,
+        status=str(head.status),
+    )
 
 
 def stale(ref: LaunchRef, head: Head) -> StaleLaunch:
@@ -134,8 +141,9 @@ def move(
         reason=reason.value if reason is not None else None,
         new_epoch=head.epoch if new_epoch is None else new_epoch,
         new_node_id=node_id,
-        new_started_at_ms=now_ms if after is Status.RUNNING else None,
-        new_finished_at_ms=now_ms if after in TERMINAL else None,
+        # A clock may go back, or be another server's; a duration is never negative.
+        new_started_at_ms=max(now_ms, head.created_at_ms) if after is Status.RUNNING else None,
+        new_finished_at_ms=max(now_ms, head.started_at_ms or head.created_at_ms) if after in TERMINAL else None,
         new_wake_at_ms=wake_at_ms,
         new_wait_keys=wait_keys,
         new_running_since_ms=now_ms if after is Status.RUNNING else None,

@@ -168,6 +168,8 @@ def finish(
         raise InvalidState(f"an instance finishes completed or failed, not {status}", instance_id=ref.instance_id)
     if head.status is status:
         return None
+    if head.status is not Status.RUNNING:
+        raise common.not_running(head, ref.instance_id)
     change = common.move(tx, head, ref.instance_id, status, reason=reason, now_ms=now_ms)
     common.put_outcome(tx, head, output, error)
     return change
