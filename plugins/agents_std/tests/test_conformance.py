@@ -182,3 +182,29 @@ class TestDatetime(AgentConformance):
             Failing("get-current-date", {"timezone": "x"}, "TIMEZONE_UNKNOWN"),
             Failing("add-to-date", {"date": 0, "amount": 10**9, "unit": "years"}, "DATE_OUT_OF_RANGE"),
         ]
+
+
+class TestCsv(AgentConformance):
+    @pytest.fixture
+    def agent(self) -> Any:
+        return "csv"
+
+    @pytest.fixture
+    def samples(self) -> Sequence[Sample]:
+        options = {"encoding": "UTF-8", "delimiter": ";", "quote_char": "'", "escape_char": "\\", "use_header": True}
+        return [
+            Sample("from-csv", options | {"data": "YTtiCjE7Mgo=", "skip_empty_lines": True, "trim_whitespace": True}),
+            Sample("from-csv", {"data": {"content": "YSxiCjEsMgo="}, "use_header": False}),
+            Sample("to-csv", options | {"value": [{"a": 1}]}),
+            Sample("get-header", options | {"data": [97, 10, 49], "trim_whitespace": False}),
+        ]
+
+    @pytest.fixture
+    def failures(self) -> Sequence[Failing]:
+        return [
+            Failing("from-csv", {"data": "%"}, "CSV_DECODE_ERROR"),
+            Failing("from-csv", {"data": [255]}, "CSV_ENCODING_ERROR"),
+            Failing("from-csv", {"data": list(b"a,b\n1")}, "CSV_PARSE_ERROR"),
+            Failing("get-header", {"data": []}, "CSV_EMPTY_FILE"),
+            Failing("to-csv", {"value": [1, [2]]}, "CSV_WRITE_ERROR"),
+        ]

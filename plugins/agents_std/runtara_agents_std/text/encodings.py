@@ -8,23 +8,13 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, Field
 
+from runtara_agents_std.charsets import codec_of
 from runtara_agents_std.text.declared import TextInput, pure
 from runtara_framework.agents import AgentError, permanent
 from runtara_framework.agents.files import BytesInput, FileData, to_bytes
 
 _INVALID_DATA: Final = permanent("TEXT_INVALID_FILE_DATA", "The data is no base64")
 _OUT_OF_RANGE: Final = permanent("TEXT_BYTE_OUT_OF_RANGE", "A number of the byte array is not from 0 to 255")
-
-# What the web calls these encodings is one that contains them (WHATWG Encoding).
-_WEB: Final = {
-    "iso8859-1": "cp1252",
-    "ascii": "cp1252",
-    "iso8859-9": "cp1254",
-    "iso8859-11": "cp874",
-    "gb2312": "gb18030",
-}
-
-_OTHER_NAMES: Final = {"windows-874": "cp874", "x-sjis": "shift_jis", "x-gbk": "gbk"}  # that Python does not know
 
 BOMS: Final = ((codecs.BOM_UTF8, "UTF-8"), (codecs.BOM_UTF16_LE, "UTF-16LE"), (codecs.BOM_UTF16_BE, "UTF-16BE"))
 
@@ -52,16 +42,6 @@ def content_of(data: BytesInput) -> bytes:
     except ValueError as error:
         code = "TEXT_BYTE_OUT_OF_RANGE" if isinstance(data, list) else "TEXT_INVALID_FILE_DATA"
         raise AgentError(code, f"`data`: {error}") from error
-
-
-def codec_of(encoding: str) -> str:
-    """Python's name of an encoding of the web. Raises `AgentError` TEXT_UNSUPPORTED_ENCODING."""
-    try:
-        name = codecs.lookup(_OTHER_NAMES.get(encoding.strip().lower(), encoding.strip())).name
-        b"a".decode(name, "ignore")  # some codecs are of bytes to bytes
-    except (LookupError, ValueError):
-        raise AgentError("TEXT_UNSUPPORTED_ENCODING", f"there is no encoding {encoding[:50]!r}") from None
-    return _WEB.get(name, name)
 
 
 @pure(id="hash-text")
@@ -97,6 +77,8 @@ class FromBase64Input(BaseModel):
 async def from_base64(input: FromBase64Input) -> str:
     """The text that bytes spell."""
     codec = codec_of(input.encoding)
+    if codec is None:
+        raise AgentError("TEXT_UNSUPPORTED_ENCODING", f"there is no encoding {input.encoding[:50]!r}")
     try:
         return content_of(input.data).decode(codec)
     except UnicodeDecodeError as error:
@@ -143,7 +125,7 @@ async def detect_encoding(input: DetectInput) -> Detected:
         return Detected(encoding="UTF-8", confident=True, bom=False)
     hint = (input.tld_hint or "").lower().lstrip(".")
     usual = next((encoding for encoding, tlds in _BY_TLD.items() if hint in tlds), "windows-1252")
-    if not _fits(content, codec_of(usual)):
+    if not _fits(content, codec_of(usual) or usual):
         usual = "windows-1252"
     return Detected(encoding=usual, confident=content.isascii(), bom=False)
 
