@@ -102,7 +102,6 @@ async def execute(
 ) -> Outcome:
     """One launch, from registration to report. Closes the client. Raises nothing but what cancels it."""
     context: Context | None = None
-    program: asyncio.Task[Any] | None = None
     try:
         await client.register()
         context = Context(client, clock)
@@ -130,9 +129,8 @@ async def execute(
     finally:
         if context is not None:
             context.stop(Stop.LOST)  # whatever still runs of it has no say any more
-            context.close()
-        if program is not None and not program.done():
-            await _unwind(program, unwind_seconds)
+            if rest := context.close():
+                await asyncio.wait(rest, timeout=unwind_seconds)
         await client.close()
 
 

@@ -283,7 +283,7 @@ class Context:
             raise
         if failed and not return_exceptions:
             failed[0].result()  # raises
-        return [task.exception() or task.result() for task in tasks]
+        return [task.result() if (error := task.exception()) is None else error for task in tasks]
 
     def spawn(self, awaitable: Awaitable[T]) -> asyncio.Task[T]:
         """Start a parallel branch. Await it inside `with ctx.idle()`; whoever spawned it ends it."""
@@ -338,13 +338,14 @@ class Context:
         self.stopped = None
         self._client.on_signals = lambda signals: None
 
-    def close(self) -> None:
-        """Stop listening."""
+    def close(self) -> set[asyncio.Task[Any]]:
+        """Stop listening, and cancel the branches that the program left behind; the caller waits for them."""
         self._parking.stay()
         if self._watch is not None:
             self._watch.cancel()
         if self._watching is not None:
             self._watching.cancel()
+        return self._parking.cancel_branches()
 
     def _check(self, *unused: Any) -> None:
         """Nothing happens in a program that is being ended, not even in its `finally` blocks."""

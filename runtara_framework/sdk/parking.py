@@ -113,6 +113,13 @@ class Parking:
         self.add_branch(task)
         return task
 
+    def cancel_branches(self) -> set[asyncio.Task[Any]]:
+        """Cancel every branch that is not done but for the current task, and tell which they are."""
+        rest = {task for task in self._branches if not task.done()} - {asyncio.current_task()}
+        for task in rest:
+            task.cancel()
+        return rest
+
     def branch(self) -> _Branch:
         """`with`: the current task is a branch of its own, if it is not yet."""
         return _Branch(self)

@@ -78,6 +78,7 @@ class MemoryInstance:
     status: Status = Status.PENDING
     reason: Reason | None = None
     epoch: int = 0
+    claimed: bool = False  # PENDING, and a launch is under way
     started_at_ms: int | None = None
     wake_at_ms: int | None = None
     signal_keys: frozenset[str] = frozenset()
@@ -93,7 +94,7 @@ class MemoryInstance:
 
     def move(self, status: Status, reason: Reason | None = None) -> None:
         check(self.status, status, instance_id=self.instance_id)
-        self.status, self.reason = status, reason
+        self.status, self.reason, self.claimed = status, reason, False
         if status is not Status.SUSPENDED:
             self.wake_at_ms, self.signal_keys = None, frozenset()
         self.touch()
@@ -134,6 +135,7 @@ class MemoryCore:
         if instance.status is not Status.PENDING:
             instance.move(Status.PENDING)
         instance.epoch += 1
+        instance.claimed = True
         return f"{instance_id}:{instance.epoch}"
 
     def wake(self, instance_id: str) -> bool:
@@ -147,7 +149,7 @@ class MemoryCore:
     def cancel(self, instance_id: str) -> None:
         """As the signal of that name."""
         instance = self._active(instance_id)
-        if instance.status is Status.SUSPENDED or (instance.status is Status.PENDING and not instance.epoch):
+        if instance.status is Status.SUSPENDED or (instance.status is Status.PENDING and not instance.claimed):
             instance.move(Status.CANCELLED, Reason.CANCELLED)
         else:
             self._signal(instance, "cancel")

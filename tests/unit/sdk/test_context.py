@@ -721,3 +721,21 @@ async def test_there_is_a_current_context_only_inside_a_program() -> None:
     assert (await run_in_process(main)).output is True
     with pytest.raises(LookupError, match="only inside a program"):
         current()
+
+
+async def test_branches_that_a_program_leaves_behind_are_ended_with_it() -> None:
+    ended: list[str] = []
+
+    async def main(ctx: Context) -> str:
+        async def lasts() -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.append("cleaned")
+
+        ctx.spawn(lasts())
+        await asyncio.sleep(0)
+        return "done"
+
+    assert (await run_in_process(main)).output == "done"
+    assert ended == ["cleaned"]
