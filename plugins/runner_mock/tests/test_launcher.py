@@ -222,7 +222,7 @@ async def test_progress_between_crashes_sets_the_count_back(
             instance_id,
             lambda info: info.launches == epoch and (info.wake_at_ms or 0) > clock.now_ms(),  # noqa: B023  # asked at once
         )
-        assert (info.status, info.restarts) == ("pending", 1)
+        assert (info.status, info.restarts) == ("pending", 1), info.stderr
         await wake(clock, info)
     assert (await until(sdk, instance_id, "completed")).output == "done"
 
