@@ -40,7 +40,7 @@ from runtara_framework.compiler.plan import (
 from runtara_framework.dsl.models import ConditionalStep, ExecutionGraph, Step, SwitchStep
 from runtara_framework.dsl.references import reads_of
 
-RESERVED = frozenset({"s", "v", "at", "way", "failed", "main", "main_flow", "loads", "annotations"})
+RESERVED = frozenset({"s", "v", "at", "way", "failed", "main", "main_flow", "MAIN", "loads", "annotations"})
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class _Generator:
         if not named:
             function, constant = self.names.function(function), self.names.constant(constant)
         reads = reads_of(graph)
-        plan = plan_graph(graph, function, lambda step: reads[step.id])
+        plan = plan_graph(graph, function, lambda step: reads[step.id], self.names.function)
         self.plans.append(plan)
         definitions = Definitions(self, plan)
         inner = [definitions.define(step) for step in (*plan.steps, *plan.detached)]
@@ -209,7 +209,8 @@ class _SectionWriter:
                 return self._choose(step, arms, catches, pad, depth)
             case Fork(branches, merge, direct, later):
                 names = "".join(f", {branch.name}" for branch in branches)
-                call = f"{pad}at = await {self.use('runtime.flow', 'fork')}(s, {literal(merge)}, {literal(later)}, {direct}{names})"
+                fork = self.use("runtime.flow", "fork")
+                call = f"{pad}at = await {fork}(s, {literal(merge)}, {literal(later)}, {direct}{names})"
                 return [call, *self._goes_on(merge, pad)]
             case Mesh(blocks, start, merge, later):
                 table = "".join(

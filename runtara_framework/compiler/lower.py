@@ -36,12 +36,14 @@ MAX_NESTING = 5
 """Ifs in ifs that a reader can still follow."""
 
 
-def plan_graph(graph: ExecutionGraph, name: str, reads: Callable[[Step], frozenset[str]]) -> GraphPlan:
+def plan_graph(
+    graph: ExecutionGraph, name: str, reads: Callable[[Step], frozenset[str]], fresh: Callable[[str], str]
+) -> GraphPlan:
     """The plan of one valid graph, without the graphs inside its steps.
 
-    `name` begins the names of its functions; `reads` says which steps a step refers to."""
+    `name` is that of its function; `reads` says which steps a step refers to; `fresh` makes a name that nobody has."""
     control = Control(graph)
-    lowering = _Lowering(control, name, reads)
+    lowering = _Lowering(control, name, reads, fresh)
     main = lowering.section((graph.entry_point,), frozenset(), name=name)
     lowering.run()
     order = sorted(control.index, key=control.index.__getitem__)
@@ -50,11 +52,18 @@ def plan_graph(graph: ExecutionGraph, name: str, reads: Callable[[Step], frozens
 
 
 class _Lowering:
-    def __init__(self, control: Control, name: str, reads: Callable[[Step], frozenset[str]]) -> None:
+    def __init__(
+        self,
+        control: Control,
+        name: str,
+        reads: Callable[[Step], frozenset[str]],
+        fresh: Callable[[str], str],
+    ) -> None:
         self.control = control
         self.steps = control.graph.steps
         self.name = name
         self.reads = reads
+        self.fresh = fresh
         self.queue: list[tuple[Section, tuple[str, ...], int, bool]] = []
         self.count = 0
 
@@ -76,7 +85,7 @@ class _Lowering:
 
     def _next_name(self) -> str:
         self.count += 1
-        return f"{self.name}_{self.count}"
+        return self.fresh(f"{self.name}_{self.count}")
 
     def run(self) -> None:
         while self.queue:

@@ -83,7 +83,7 @@ class Choose:
 
 @dataclass(frozen=True, slots=True)
 class Fork:
-    """Run branches concurrently. `merge` is where they meet; """
+    """Run branches concurrently. `merge` is where they meet;"""
 
     branches: tuple[Section, ...]
     merge: str | None

@@ -157,7 +157,7 @@ def _edge(given: Any) -> Any:
 
 
 EXPECTATIONS = frozenset(
-    {"result", "error", "status", "reason", "events", "calls", "checkpoints", "launches", "invalid", "emitted"}
+    {"result", "error", "status", "reason", "events", "calls", "checkpoints", "launches", "invalid"}
 )
 
 
