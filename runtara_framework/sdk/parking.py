@@ -19,7 +19,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Coroutine
 from contextvars import Context, ContextVar
-from types import TracebackType
 from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -273,14 +272,6 @@ class _Region:
 
     def __init__(self, parking: Parking) -> None:
         self._parking = parking
-
-    def __enter__(self) -> None:
-        raise NotImplementedError
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        raise NotImplementedError
 
 
 class _Branch(_Region):

@@ -16,7 +16,7 @@ def _foreign(value: Any) -> Any:
     dump = getattr(value, "model_dump", None)
     if callable(dump):
         return dump(mode="json", by_alias=True)
-    raise NotImplementedError
+    raise TypeError(f"an object of type {type(value).__qualname__} has no JSON form")
 
 
 _encoder = msgspec.json.Encoder(enc_hook=_foreign)
@@ -29,9 +29,9 @@ def encode(value: Any, what: str, *, stable: bool = False, code: str = OUTPUT_IN
     order of their keys. Raises `Failure` with `code` for what is no JSON: other types, NaN, infinities, cycles."""
     try:
         data = (_stable if stable else _encoder).encode(value)
-    except (TypeError, ValueError, NotImplementedError, RecursionError, msgspec.MsgspecError) as error:
+    except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
         reason = "it is too deep or contains itself" if isinstance(error, RecursionError) else str(error)
-        raise Failure(code, f"{what} cannot be written as JSON: {reason or type(value).__qualname__}") from error
+        raise Failure(code, f"{what} cannot be written as JSON: {reason}") from error
     # msgspec writes NaN and infinities as null; look for one only where there is a null at all.
     if b"null" in data and (place := _not_a_number(value, what)):
         raise Failure(code, f"{what} cannot be written as JSON: {place} is no finite number")
