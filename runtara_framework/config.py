@@ -25,6 +25,7 @@ ENVIRONMENT_NAMES: dict[str, tuple[str, ...]] = {
     "RUNTARA_ENVIRONMENT_DATABASE_URL": ("persistence", "url"),
     "DATA_DIR": ("server", "data_dir"),
     "RUNTARA_MAX_CONCURRENT_INSTANCES": ("server", "max_concurrent_instances"),
+    "RUNTARA_CONNECTION_SERVICE_URL": ("connections", "url"),
     "EXECUTION_TIMEOUT_SECS": ("runner", "timeout_seconds"),
 }
 PREFIX = "RUNTARA__"
@@ -110,6 +111,14 @@ class AuthSettings(_Table):
     tokens: list[ApiToken] = Field([], description="Who may call the environment protocol in mode `token`.")
 
 
+class ConnectionSettings(_Table):
+    url: str | None = Field(
+        None, description="The product's connection service: GET {url}/{tenant}/{connection}. Default: only plugins."
+    )
+    token: str | None = Field(None, description="Sent to it as `Authorization: Bearer`. Instances never see it.")
+    timeout_seconds: float = Field(30.0, gt=0, description="How long it may take to answer.")
+
+
 class PluginSettings(_Table):
     disabled: list[str] = Field([], description="Names of agents and hook plugins not to load.")
 
@@ -127,6 +136,7 @@ class Settings(_Table):
     sleep: SleepSettings = SleepSettings()
     limits: LimitSettings = LimitSettings()
     auth: AuthSettings = AuthSettings()
+    connections: ConnectionSettings = ConnectionSettings()
     plugins: PluginSettings = PluginSettings()
 
     def driver_table(self, kind: str, name: str) -> dict[str, Any]:

@@ -208,6 +208,36 @@ class CapabilityNotFound(RuntaraError):
     kind = ErrorKind.NOT_FOUND
 
 
+class ConnectionUnknown(RuntaraError):
+    """The tenant has no connection with that id."""
+
+    code = "CONNECTION_NOT_FOUND"
+    kind = ErrorKind.NOT_FOUND
+
+
+class ConnectionServiceMissing(RuntaraError):
+    """Nobody can be asked for connections: configure `[connections] url`, or install a plugin that resolves them."""
+
+    code = "CONNECTION_SERVICE_MISSING"
+    kind = ErrorKind.INVALID
+
+
+class ConnectionFetchFailed(RuntaraError):
+    """The connection service did not give the connection."""
+
+    code = "CONNECTION_FETCH_FAILED"
+    kind = ErrorKind.UNAVAILABLE
+    retryable = True
+
+
+class ConnectionRateLimited(RuntaraError):
+    """The connection must not be used for a while; `retry_after_ms` says how long."""
+
+    code = "CONNECTION_RATE_LIMITED"
+    kind = ErrorKind.EXHAUSTED
+    retryable = True
+
+
 # -- the server and its parts -----------------------------------------------------------------------------
 
 

@@ -27,6 +27,7 @@ from runtara_framework.config import Settings
 from runtara_framework.errors import ConfigError, DataDirInUse, DriverNotFound
 from runtara_framework.extension import drivers
 from runtara_framework.extension.hooks import Hooks
+from runtara_framework.services.connections import ConnectionService
 from runtara_framework.services.core import CoreService
 from runtara_framework.services.endpoint import CoreEndpoint, EnvironmentEndpoint
 from runtara_framework.services.environment import EnvironmentService
@@ -97,6 +98,7 @@ async def start(
         notifier=notifier,
         tokens=tokens,
         node_id=context.node_id,
+        connections=ConnectionService(settings.connections, hooks),
     )
     core = CoreEndpoint(core_service, tokens, settings)
     transports = _Transports(settings, context, hooks, stack)

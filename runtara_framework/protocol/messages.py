@@ -207,6 +207,22 @@ class AcknowledgeSignal(Request):
     signal_type: str
 
 
+class ResolveConnection(Request):
+    """A connection of the instance's tenant. The server asks a plugin or the product's connection service."""
+
+    instance_id: str
+    connection_id: str
+
+
+class ResolvedConnection(Response):
+    """`parameters` are secret: they belong into no checkpoint, event or error. It may be kept for `max_age_ms`."""
+
+    integration_id: str
+    parameters: dict[str, Any]
+    connection_subtype: str | None = None
+    max_age_ms: int = 0
+
+
 # -- environment: what a product asks ---------------------------------------------------------------------
 
 

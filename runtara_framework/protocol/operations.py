@@ -104,6 +104,8 @@ POLL_SIGNALS = _core_op("poll_signals", m.PollSignals, m.PolledSignals, f"GET {_
                         "The signals that wait; may hold the answer until there is one.", Access.READ)
 ACKNOWLEDGE_SIGNAL = _core_op("acknowledge_signal", m.AcknowledgeSignal, m.Done, f"POST {_I}/signals/ack",
                               "Say that a signal was obeyed.")
+RESOLVE_CONNECTION = _core_op("resolve_connection", m.ResolveConnection, m.ResolvedConnection,
+                              f"POST {_I}/connections", "Credentials and parameters of a connection.", Access.READ)
 
 HEALTH_CHECK = _env_op("health_check", m.HealthCheck, m.Health, "GET /api/v1/health",
                        "Is the server up, and how much runs?", Access.PUBLIC)

@@ -15,6 +15,7 @@ from runtara_framework.errors import InvalidRequest, PayloadTooLarge
 from runtara_framework.extension.hooks import Hooks
 from runtara_framework.model import Checkpoint, LaunchRef, NewEvent, Signal
 from runtara_framework.protocol import messages as m
+from runtara_framework.services.connections import ConnectionService
 from runtara_framework.services.identity import LaunchTokens
 from runtara_framework.services.notifier import Notifier, wait_set
 from runtara_framework.spec.persistence import Persistence
@@ -39,6 +40,7 @@ class CoreService:
         notifier: Notifier,
         tokens: LaunchTokens,
         node_id: str,
+        connections: ConnectionService,
     ) -> None:
         self._persistence = persistence
         self._limits = settings.limits
@@ -48,6 +50,7 @@ class CoreService:
         self._notifier = notifier
         self._tokens = tokens
         self._node_id = node_id
+        self._connections = connections
         self.seen: Callable[[LaunchRef], None] = lambda ref: None
 
     # -- the launch -------------------------------------------------------------------------------------
@@ -156,6 +159,9 @@ class CoreService:
             output=instance.output,
             error=instance.error,
         )
+
+    async def resolve_connection(self, request: m.ResolveConnection, ref: LaunchRef) -> m.ResolvedConnection:
+        return await self._connections.resolve(ref.tenant_id, request.connection_id)
 
     # -- signals and waits ------------------------------------------------------------------------------
 
