@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from runtara_framework.management import ManagementSdk
 
 ROOT = Path(__file__).parents[2]

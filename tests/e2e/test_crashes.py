@@ -7,9 +7,9 @@ import os
 import signal
 
 import pytest
-from runtara_framework.management import ManagementSdk
 
 from runtara_framework.errors import ConnectionFailed, RuntaraError
+from runtara_framework.management import ManagementSdk
 
 from . import programs
 from .conftest import Server, Shop, compiled, order_input, order_scenario, processes_of, until_status
@@ -62,11 +62,14 @@ async def test_an_instance_killed_again_and_again_repeats_no_finished_step(serve
     async with ManagementSdk(server.address, tenant_id="acme") as sdk:
         image = await sdk.register_image(name="counter", binary=programs.COUNTER)
         started = await sdk.start_instance(image_id=image.image_id, input={"steps": STEPS, "pause": 0.02})
-        for _ in range(kills):
-            await until_status(sdk, started.instance_id, "running")
-            for pid in processes_of(started.instance_id):
-                os.kill(pid, signal.SIGKILL)
-            await asyncio.to_thread(_wait_gone, started.instance_id)
+        for launch in range(1, kills + 1):
+            # Each launch makes some progress before it is killed.
+            while (await sdk.get_instance_status(started.instance_id)).checkpoint_count < launch:
+                assert (await until_status(sdk, started.instance_id, "pending", "running")).launches <= launch
+            (pid,) = processes_of(started.instance_id)
+            os.kill(pid, signal.SIGKILL)
+            while (await sdk.get_instance_status(started.instance_id)).launches == launch:
+                await until_status(sdk, started.instance_id, "pending", "running")
         info = await until_status(sdk, started.instance_id, "completed")
         assert info.output == {"total": sum(range(STEPS))}
         assert info.launches == kills + 1

@@ -8,7 +8,6 @@ import uuid
 from typing import Any
 
 import pytest
-from runtara_framework.management import ManagementSdk
 
 from runtara_framework.errors import (
     ImageNotFound,
@@ -18,6 +17,7 @@ from runtara_framework.errors import (
     InvalidState,
     PayloadTooLarge,
 )
+from runtara_framework.management import ManagementSdk
 
 from . import programs
 from .conftest import Server, Shop, compiled, order_input, order_scenario, processes_of, until_status
@@ -198,7 +198,18 @@ async def test_no_more_than_the_configured_number_run_at_once(server: Server) ->
     spans = sorted((info.started_at_ms, info.finished_at_ms) for info in infos)
     most = max(sum(1 for begin, end in spans if begin <= moment < end) for moment, _ in spans)
     assert most <= 2
-    assert [begin for begin, _ in spans] == [info.started_at_ms for info in infos], "in order of creation"
+
+
+async def test_those_that_wait_for_a_slot_run_in_the_order_of_their_creation(server: Server) -> None:
+    server.start("server.max_concurrent_instances=1")
+    async with ManagementSdk(server.address, tenant_id="acme") as sdk:
+        image = await sdk.register_image(name="counter", binary=programs.COUNTER)
+        ids = [f"run-{n}" for n in range(5)]
+        for instance_id in ids:
+            await sdk.start_instance(image_id=image.image_id, instance_id=instance_id, input={"steps": 1})
+        infos = [await until_status(sdk, instance_id, "completed") for instance_id in ids]
+    began = [info.started_at_ms for info in infos]
+    assert began == sorted(began)
 
 
 async def test_a_full_queue_refuses_and_loses_nothing(server: Server) -> None:

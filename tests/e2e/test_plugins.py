@@ -10,9 +10,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from runtara_framework.management import ManagementSdk
 
 from runtara_framework.errors import Forbidden
+from runtara_framework.management import ManagementSdk
 
 from . import programs
 from .conftest import BIN, ROOT, Server, until_status

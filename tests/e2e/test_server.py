@@ -9,9 +9,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from runtara_framework.management import ManagementSdk
 
 from runtara_framework.errors import Forbidden, Unauthenticated
+from runtara_framework.management import ManagementSdk
 
 from . import programs
 from .conftest import Server, until_status
