@@ -80,11 +80,12 @@ async def _embedded(args: argparse.Namespace, binary: bytes, value: Any, data_di
             await sdk.start_instance(
                 image_id=registered.image_id, instance_id=instance_id, input=value, timeout_seconds=args.timeout
             )
-            watcher = asyncio.create_task(_show_progress(sdk, instance_id)) if progress else None
+            ended = asyncio.Event()
+            watcher = asyncio.create_task(_show_progress(sdk, instance_id, ended)) if progress else None
             info = await _follow(sdk, instance_id, interrupted, forever=args.data_dir is None)
+            ended.set()
             if watcher is not None:
-                watcher.cancel()
-                await asyncio.gather(watcher, return_exceptions=True)
+                await asyncio.gather(watcher, return_exceptions=True)  # a display that fails changes no result
         return conclude(info, interrupted.is_set())
 
 
@@ -122,17 +123,20 @@ def _interrupts() -> Any:
             loop.remove_signal_handler(number)
 
 
-async def _show_progress(sdk: ManagementSdk, instance_id: str) -> None:
-    """A line on stderr for each step that begins or ends, and for each log message."""
-    last = 0
-    while True:
+async def _show_progress(sdk: ManagementSdk, instance_id: str, ended: asyncio.Event) -> None:
+    """A line on stderr for each step that begins or ends, and for each log message, until all are shown."""
+    last, more = 0, True
+    while more:
+        more = not ended.is_set()  # what happened before the end is in storage by now: one more look shows it
         page = await sdk.list_events(instance_id, after_event_id=last, sort_order="asc", limit=200)
         for event in page.events:
             last = event.event_id
             line = _progress_line(event.subtype or event.event_type, event.payload)
             if line:
                 output.say(line)
-        await asyncio.sleep(0.1)  # this is a display: ten looks a second are smooth
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.1):  # this is a display: ten looks a second are smooth
+                await ended.wait()
 
 
 def _progress_line(kind: str, payload: Any) -> str | None:
