@@ -16,6 +16,8 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from runtara_framework import __version__
 from runtara_framework.compiler.codegen import Capabilities, Child, Program, generate
 from runtara_framework.compiler.plan import render
@@ -283,7 +285,11 @@ def _fingerprint(given: CompilationInput, registry: AgentRegistry) -> str:
         ],
     ]
     # Not sorted: the order of steps and keys is part of the document.
-    return sha256(json.dumps(parts, ensure_ascii=True, default=repr).encode()).hexdigest()
+    try:
+        data = msgspec.json.encode(parts)
+    except (TypeError, ValueError, OverflowError, RecursionError):  # no JSON, or numbers that msgspec does not write
+        data = repr(parts).encode("utf-8", "surrogatepass")
+    return sha256(data).hexdigest()
 
 
 def _file_name(scenario_id: str) -> str:

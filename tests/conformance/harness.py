@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import importlib.util
+import json
 import re
+import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,16 +15,21 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict
 
-from runtara_framework.agents import AgentError, CapabilityContext, agent, capability
 from runtara_framework.agents.registry import AgentRegistry
 from runtara_framework.compiler import ChildScenario, CompilationInput, CompilationResult, compile_scenario
 from runtara_framework.errors import ScenarioInvalid
+from runtara_framework.packaging import write_zipapp
 from runtara_framework.runtime.agent import use_agents
 from runtara_framework.testing.memory_core import MemoryCore, Outcome, run_in_process
 
 HERE = Path(__file__).parent
+_spec = importlib.util.spec_from_file_location("conformance_doubles", HERE / "doubles.py")
+assert _spec is not None and _spec.loader is not None
+doubles = importlib.util.module_from_spec(_spec)
+sys.modules["conformance_doubles"] = doubles
+_spec.loader.exec_module(doubles)
+Double = doubles.Double
 Program = Callable[[Any], Awaitable[Any]]
 
 
@@ -174,81 +182,6 @@ def _fill(value: Any, row: Mapping[str, Any]) -> Any:
     return value
 
 
-# -- the test agent -------------------------------------------------------------------------------------------
-
-
-class AnyInput(BaseModel):
-    """Takes whatever it is given."""
-
-    model_config = ConfigDict(extra="allow")
-
-    do: str = "call"
-
-
-@agent(id="test", secure=True)
-class Double:
-    """An agent that does what the case says, and counts."""
-
-    def __init__(self) -> None:
-        self.scripts: dict[str, list[dict[str, Any]]] = {}
-        self.calls: Counter[str] = Counter()
-        self.running: Counter[str] = Counter()
-        self.most_running: Counter[str] = Counter()
-        self.seen: list[tuple[str, str, int]] = []  # (name, idempotency key, attempt)
-        self.core: MemoryCore | None = None
-        self.arrivals: dict[str, asyncio.Event] = {}
-
-    @capability(id="call")
-    async def call(self, given: AnyInput, context: CapabilityContext) -> Any:
-        return await self._act(given, context)
-
-    @capability(id="pure", side_effects=False, deterministic=True)
-    async def pure(self, given: AnyInput, context: CapabilityContext) -> Any:
-        return await self._act(given, context)
-
-    async def _act(self, given: AnyInput, context: CapabilityContext) -> Any:
-        name = given.do
-        self.calls[name] += 1
-        self.seen.append((name, context.idempotency_key, context.attempt))
-        self.running[name] += 1
-        self.most_running[name] = max(self.most_running[name], self.running[name])
-        try:
-            return await self._play(name, given, context)
-        finally:
-            self.running[name] -= 1
-
-    async def _play(self, name: str, given: AnyInput, context: CapabilityContext) -> Any:
-        inputs = {key: value for key, value in given.model_dump().items() if key != "do"}
-        script = self.scripts.get(name) or [{"echo": True}]
-        number = self.calls[name]
-        act = script[min(number, len(script)) - 1]
-        if "when" in act:  # choose by input instead of by number
-            act = next(
-                (one for one in script if "when" in one and one["when"].items() <= inputs.items()),
-                next((one for one in script if "when" not in one), {"echo": True}),
-            )
-        if act.get("meet"):
-            event = self.arrivals.setdefault(act["meet"], asyncio.Event())
-            members = [
-                other for other in self.scripts if any(a.get("meet") == act["meet"] for a in self.scripts[other])
-            ]
-            if sum(self.calls[other] for other in members) >= act.get("count", len(members)):
-                event.set()
-            await asyncio.wait_for(event.wait(), 5)
-        if act.get("hang"):
-            await asyncio.Event().wait()
-        if act.get("cancel"):
-            assert self.core is not None
-            self.core.cancel(context.instance_id)
-            await asyncio.Event().wait()
-        if "fail" in act:
-            failure = dict(act["fail"])
-            raise AgentError(failure.pop("code", "BROKEN"), failure.pop("message", "it broke"), **failure)
-        if "return" in act:
-            return act["return"]
-        return inputs
-
-
 # -- running --------------------------------------------------------------------------------------------------
 
 
@@ -281,7 +214,6 @@ class Observed:
 
     outcome: Outcome
     calls: Counter[str]
-    double: Double
 
 
 def refuses(case: Case) -> None:
@@ -298,8 +230,7 @@ def refuses(case: Case) -> None:
 
 async def run_case(case: Case, *, debug: bool, killed: bool) -> Observed:
     """Run a case in this process."""
-    double = Double()
-    double.scripts = case.doubles
+    double = Double(case.doubles)
     registry = AgentRegistry()
     registry.add(double)
     use_agents(registry)
@@ -315,7 +246,7 @@ async def run_case(case: Case, *, debug: bool, killed: bool) -> Observed:
             run_in_process(main, core=core, instance=instance, kill_at="each" if killed else ()), 20
         )
         if str(outcome.status) != "suspended" or not later:
-            return Observed(outcome, double.calls, double)
+            return Observed(outcome, double.calls)
         signal = later.pop(0)
         if signal.get("pause"):
             core.pause(instance.instance_id)
@@ -374,3 +305,53 @@ def subset(wanted: Any, found: Any) -> bool:
             and all(subset(one, other) for one, other in zip(wanted, found, strict=True))
         )
     return bool(wanted == found)
+
+
+# -- as an image ----------------------------------------------------------------------------------------------
+
+_MAIN = """from json import loads
+from pathlib import Path
+
+from doubles import Double
+from program import main
+from runtara_framework.agents.registry import AgentRegistry
+from runtara_framework.packaging import write_zipapp
+from runtara_framework.runtime.agent import use_agents
+from runtara_framework.sdk.bootstrap import run
+
+
+async def program(ctx):
+    registry = AgentRegistry()
+    registry.add(Double(loads({scripts!a}), Path({state!a})))
+    use_agents(registry)
+    return await main(ctx)
+
+
+run(program)
+"""
+
+
+def image_of(case: Case, state: Path, *, debug: bool = False) -> bytes:
+    """An image of the case that brings its test agent along, for a real process. `state`: a file of its own."""
+    result = compile_case(case, SHAPE, debug=debug)
+    files = {
+        "__main__.py": _MAIN.format(scripts=json.dumps(case.doubles), state=str(state)).encode(),
+        "doubles.py": (HERE / "doubles.py").read_bytes(),
+        "program.py": result.source.encode(),
+    }
+    return write_zipapp(files, result.manifest)
+
+
+def for_a_process(case: Case) -> bool:
+    """Can a real process prove it in moderate time, with nothing but the product's interface?"""
+    if "invalid" in case.expect or case.modes is not None or case.expect.get("status") == "suspended":
+        return False
+    keys = [signal.get("key") for signal in case.signals]
+    if None in keys or len(set(keys)) != len(keys):
+        return False
+    slow = re.search(
+        r'"(durationMs|retryDelay|retry_after_ms|ms|timeoutMs)": (\{[^}]*"value": )?"?[0-9]{4}',
+        json.dumps([case.scenario, case.children, case.doubles, case.input]),
+    )
+    waits = any("transient" in json.dumps(script) for script in case.doubles.values())
+    return not slow and not (waits and "retryDelay" not in json.dumps(case.scenario))

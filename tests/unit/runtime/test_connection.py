@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import pytest
@@ -97,7 +98,7 @@ async def run(*steps: dict[str, Any], debug: bool = False, url: str | None = Non
     graph = {
         "entryPoint": ids[0],
         "steps": {one["id"]: one for one in steps},
-        "executionPlan": [{"fromStep": a, "toStep": b} for a, b in zip(ids, ids[1:], strict=False)],
+        "executionPlan": [{"fromStep": a, "toStep": b} for a, b in pairwise(ids)],
     }
     registry = AgentRegistry()
     registry.add(Vault)
