@@ -351,11 +351,13 @@ class MemoryChannel(Channel):
     ) -> Res:
         if self._closed.is_set():
             raise ConnectionFailed("the connection is closed")
+        await asyncio.sleep(0)  # as over a wire, others run meanwhile
         sent = msgspec.msgpack.decode(msgspec.msgpack.encode(request), type=operation.request)
         instance = self._core.fenced(self._token, cast(Any, sent).instance_id)
         instance.calls[operation.name] += 1
         self._core.on_call(instance, operation.name, sent)
         answer = await getattr(self._core, operation.name)(instance, sent)
+        await asyncio.sleep(0)
         return msgspec.msgpack.decode(msgspec.msgpack.encode(answer), type=operation.response)
 
     async def close(self) -> None:
