@@ -13,10 +13,14 @@ from typing import Any
 
 import pytest
 
+from runtara_framework.agents.registry import AgentRegistry
 from runtara_framework.compiler import ChildScenario, CompilationInput, compile_scenario
+from runtara_framework.dsl.steps import STEP_MODELS
+from runtara_framework.dsl.validation import validate
 from runtara_framework.management import ManagementSdk
 
 from .conftest import ROOT, Server, until_status
+from .test_cli import last_error, runtara
 
 STEPS = ROOT / "examples" / "steps"
 EXAMPLES = sorted(path.stem for path in STEPS.glob("*.json") if "." not in path.stem)
@@ -117,7 +121,8 @@ async def test_an_example_does_what_the_files_beside_it_say(name: str, sdk: Mana
         )
     )
     registered = await sdk.register_image(name=name, binary=image.binary)
-    started = await sdk.start_instance(image_id=registered.image_id, input=value)
+    env = {"CONNECTION_SERVICE_URL": f"{service.url}/connections"}
+    started = await sdk.start_instance(image_id=registered.image_id, input=value, env=env)
     if name in MEANWHILE:
         await MEANWHILE[name](sdk, started.instance_id)
     info = await sdk.wait_for_completion(started.instance_id, timeout=30)
@@ -126,3 +131,29 @@ async def test_an_example_does_what_the_files_beside_it_say(name: str, sdk: Mana
         assert as_documented(found or None, service) == part(name, kind), kind
     ended = "cancelled" if name == "on-cancel" else "failed" if part(name, ".error") else "completed"
     assert info.status == ended
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_is_without_findings_and_says_what_it_shows(name: str) -> None:
+    scenario = part(name)
+    assert validate(scenario, agents=AgentRegistry(), children=children(name)).findings == ()
+    assert scenario.get("executionGraph", scenario)["description"]
+
+
+def test_every_step_type_has_an_example_of_its_name() -> None:
+    for kind in STEP_MODELS:
+        name = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", kind).lower()
+        found = [example for example in EXAMPLES if example == name or example.startswith(f"{name}-")]
+        assert found, f"there is no examples/steps/{name}.json"
+        for example in found:
+            assert f'"stepType": "{kind}"' in (STEPS / f"{example}.json").read_text()
+
+
+def test_the_command_line_prints_what_the_files_say() -> None:
+    child = f"discount={STEPS}/start-scenario.child.discount.json"
+    run = runtara(
+        "run", str(STEPS / "start-scenario.json"), "--child", child, "--input", f"@{STEPS}/start-scenario.input.json"
+    )
+    assert (run.returncode, json.loads(run.stdout)) == (0, part("start-scenario", ".output"))
+    run = runtara("run", str(STEPS / "error.json"), "--input", f"@{STEPS}/error.input.json")
+    assert (run.returncode, run.stdout, last_error(run)) == (1, "", part("error", ".error"))
