@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
 from contextvars import ContextVar, copy_context
 from enum import StrEnum
 from types import TracebackType
@@ -109,7 +109,7 @@ class Context:
         await self._parking.boundary()
         return known
 
-    def effect(self) -> _EffectBlock:
+    def effect(self) -> AbstractAsyncContextManager[None]:
         """`async with`: work that must not be cut in two by a pause, or by leaving the process: a step together with the
         checkpoint of its result. Entering it is a boundary."""
         return _EffectBlock(self)
@@ -299,11 +299,11 @@ class Context:
         inner.owner = task = self._parking.spawn(awaitable, variables)
         return task
 
-    def branch(self) -> Any:
+    def branch(self) -> AbstractContextManager[None]:
         """`with`: the current task, which somebody else created, is a parallel branch."""
         return self._parking.branch()
 
-    def idle(self) -> Any:
+    def idle(self) -> AbstractContextManager[None]:
         """`with`: this branch waits for other branches of the program and for nothing else."""
         return self._parking.idle()
 
