@@ -307,11 +307,11 @@ class _Lowering:
         return None if merge is None else self._arrive(merge, exits, fall, level, items)
 
     def _later(self, merge: str | None, exits: frozenset[str]) -> tuple[str, ...]:
-        """The exits that come after the merge anyway."""
+        """The exits that come after the merge anyway, as long as nothing fails."""
         if merge is None:
             return ()
-        after, index = self.control.after[merge], self.control.index
-        return tuple(sorted(step_id for step_id in exits if step_id != merge and after >> index[step_id] & 1))
+        seen, _ = self._region((merge,), frozenset(), failures=False)
+        return tuple(sorted(step_id for step_id in exits if step_id != merge and step_id in seen))
 
     def _region(
         self, targets: Iterable[str], stops: frozenset[str], *, failures: bool = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextvars import ContextVar
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from runtara_framework.runtime.attempts import attempts
@@ -25,13 +26,14 @@ def use_agents(registry: AgentRegistry) -> None:
 
 def agents() -> AgentRegistry:
     """The registry in use; by default that of the agents installed here."""
-    registry = _agents.get()
-    if registry is None:
-        from runtara_framework.agents.registry import AgentRegistry
+    return _agents.get() or _installed()
 
-        registry = AgentRegistry()
-        _agents.set(registry)
-    return registry
+
+@cache
+def _installed() -> AgentRegistry:
+    from runtara_framework.agents.registry import AgentRegistry
+
+    return AgentRegistry()  # one for the process: every branch shares what the agents hold
 
 
 class Agent(Step, frozen=True, kw_only=True):

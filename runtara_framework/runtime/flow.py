@@ -69,9 +69,7 @@ async def fork(s: Scope, merge: str | None, later: tuple[str, ...], direct: bool
     return _together(s, merge, later, arrivals + [(label, errors) for label, errors in outcomes if label is not None])
 
 
-def _together(
-    s: Scope, merge: str | None, later: tuple[str, ...], arrivals: list[tuple[str, Errors]]
-) -> str | None:
+def _together(s: Scope, merge: str | None, later: tuple[str, ...], arrivals: list[tuple[str, Errors]]) -> str | None:
     """Where the flow is after branches: one that a handler took elsewhere, with its failure, wins over those at the merge.
     Not so if elsewhere is `later` than the merge: the flow comes there anyway."""
     merged = any(label == merge for label, _ in arrivals)
