@@ -77,10 +77,13 @@ class Edge(Model):
     """A way from one step to another."""
 
     from_step: str
+    """Where it leaves."""
     to_step: str
+    """Where it leads."""
     label: str | None = None
     """None or `next`: flow; `true`, `false`: Conditional; a route or `default`: Switch; `onError`."""
     condition: Condition | None = None
+    """Followed only if it holds."""
     priority: int | None = None
     """Conditioned edges are tried from the highest down; absent is 0."""
 
@@ -99,30 +102,46 @@ class ExecutionGraph(Model):
     """Steps and the edges between them."""
 
     name: str | None = None
+    """For people."""
     description: str | None = None
+    """For people: what it is for."""
     steps: dict[str, Step]
+    """By id."""
     entry_point: str
+    """The id of the first step."""
     execution_plan: list[Edge] = Field(default_factory=list)
+    """The edges; a single step needs none."""
     variables: dict[str, Variable] = Field(default_factory=dict)
+    """Values with names; a start may give others of the same type."""
     input_schema: Schema = Field(default_factory=dict)
+    """What `data` must look like, by field; checked before a process exists."""
     output_schema: Schema = Field(default_factory=dict)
+    """What the result must look like; checked at the end."""
     durable: bool = True
+    """Without it, nothing in the graph is kept over a crash."""
     execution_timeout_seconds: Annotated[int, Field(ge=1)] | None = None
+    """Running time over all launches; time suspended does not count. By default the server's."""
     rate_limit_budget_ms: Annotated[int, Field(ge=0)] = DEFAULT_RATE_LIMIT_BUDGET_MS
+    """How long all waits for rate limits may take together."""
     on_cancel: ExecutionGraph | None = None
     """Runs, at most 30 s, when the instance is cancelled or times out."""
     notes: Any = None
     """The editor's own, like `nodes` and `edges`; nothing reads it."""
     nodes: Any = None
+    """The editor's own; nothing reads it."""
     edges: Any = None
+    """The editor's own; nothing reads it."""
 
 
 class Scenario(Model):
     """An execution graph with what a deployment says of it."""
 
     execution_graph: ExecutionGraph
+    """The graph."""
     memory_tier: Literal["S", "M", "L", "XL"] | None = None
+    """64, 128, 256 or 512 MiB, for runners that limit memory."""
     debug_mode: bool = False
+    """Compile for debugging: an event before and after each step, and breakpoints."""
 
 
 # The steps with graphs inside and the graphs with steps inside know each other only now.

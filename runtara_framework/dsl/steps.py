@@ -30,7 +30,9 @@ class StepBase(Model):
     """What all steps have."""
 
     id: str
+    """The step's key among the steps."""
     name: str | None = None
+    """What people call it; by default its id."""
 
     on_error_allowed: ClassVar[bool] = True
     """May an onError edge leave the step?"""
@@ -47,6 +49,7 @@ class BreakableStep(StepBase):
     """A step that a debugger may stop before."""
 
     breakpoint: bool = False
+    """Suspend before the step, in a debug run."""
 
 
 class FinishStep(StepBase):
@@ -54,6 +57,7 @@ class FinishStep(StepBase):
 
     step_type: Literal["Finish"]
     input_mapping: InputMapping | None = None
+    """What the result is built of; without it the result is `{}`."""
 
     on_error_allowed: ClassVar[bool] = False
     ends: ClassVar[bool] = True
@@ -64,9 +68,13 @@ class ErrorStep(StepBase):
 
     step_type: Literal["Error"]
     category: Literal["transient", "permanent"] = "permanent"
+    """Whether a parent's retry may help."""
     code: str
+    """What handlers match on."""
     message: str
+    """For people."""
     severity: Literal["info", "warning", "error", "critical"] = "error"
+    """How bad it is."""
     context: InputMapping | None = None
     """Becomes the error's `attributes`."""
 
@@ -78,9 +86,11 @@ class Compensation(Model):
     """How to undo an Agent step when the graph fails after it (DSL.md 6)."""
 
     compensation_step: str
+    """The step that undoes; no edge needs to lead to it."""
     compensation_data: InputMapping | None = None
     """Resolved when the step completes; the compensation step sees it as `variables._compensation`."""
     trigger: Literal["on_downstream_error", "on_any_error", "manual"] = "on_downstream_error"
+    """When it runs: after a later failure; also after cancel and timeout; never by itself."""
     order: int = 0
     """Higher runs first; among equals, the step that completed last."""
 
@@ -90,15 +100,23 @@ class AgentStep(BreakableStep):
 
     step_type: Literal["Agent"]
     agent_id: str
+    """The agent; `runtara agents list` shows all."""
     capability_id: str
+    """What it shall do, by id or alias."""
     input_mapping: InputMapping | None = None
+    """Its input."""
     connection_id: str | None = None
+    """The connection whose credentials it gets."""
     max_retries: Count = 3
+    """How often to try again after a transient failure or a timeout."""
     retry_delay: Millis = 1000
+    """Milliseconds before the first retry; doubled for each further one, at most five minutes."""
     timeout: PositiveMillis | None = None
     """Milliseconds for one attempt."""
     compensation: Compensation | None = None
+    """How to undo it."""
     durable: bool = True
+    """Keep the result, so that a replay does not call again."""
 
 
 class ConditionalStep(BreakableStep):
@@ -106,6 +124,7 @@ class ConditionalStep(BreakableStep):
 
     step_type: Literal["Conditional"]
     condition: Condition
+    """Decides which edge is followed."""
 
     on_error_allowed: ClassVar[bool] = False
 
@@ -114,8 +133,11 @@ class SwitchCase(Model):
     """One case: when `value` compares with `match`, the step's output is `output`."""
 
     match_type: MatchType
+    """How to compare."""
     match: Any = None
+    """A literal to compare with."""
     output: Any = None
+    """Any JSON; mapping values in it are resolved at any depth."""
     route: str | None = None
     """The label of the edge to follow; a Switch with any route is a routing Switch."""
 
@@ -124,8 +146,11 @@ class SwitchConfig(Model):
     """The value, the cases in order, and what to give when none matches."""
 
     value: MappingValue
+    """What is compared."""
     cases: list[SwitchCase] = Field(default_factory=list)
+    """The first that matches wins."""
     default: Any = None
+    """The output when none matches; resolved like an output."""
 
 
 class SwitchStep(BreakableStep):
@@ -133,6 +158,7 @@ class SwitchStep(BreakableStep):
 
     step_type: Literal["Switch"]
     config: SwitchConfig
+    """The value and the cases."""
 
     on_error_allowed: ClassVar[bool] = False
 
@@ -146,18 +172,25 @@ class SplitConfig(Model):
     """What a Split runs over, and how."""
 
     value: MappingValue
+    """The array."""
     parallelism: Count = 1
     """How many iterations at once; 0 means all."""
     sequential: bool = False
     """Means parallelism 1."""
     dont_stop_on_failed: bool = False
+    """Go on with the other items when one fails."""
     variables: InputMapping | None = None
+    """Further variables for the subgraph, evaluated for each item."""
     max_retries: Count = 0
+    """How often to run the whole step again."""
     retry_delay: Millis = 1000
+    """Milliseconds before the first retry; doubled for each further one."""
     timeout: PositiveMillis | None = None
     """Milliseconds for the whole step."""
     allow_null: bool = False
+    """Take null for an empty array."""
     convert_single_value: bool = False
+    """Take a single value for an array of one."""
     batch_size: Annotated[int, Field(ge=1)] | None = None
     """Each iteration gets an array of so many items."""
 
@@ -167,19 +200,24 @@ class SplitStep(BreakableStep):
 
     step_type: Literal["Split"]
     subgraph: ExecutionGraph
+    """What runs for each item."""
     config: SplitConfig
+    """What it runs over, and how."""
     input_schema: Schema = Field(default_factory=dict)
     """Checked for each item."""
     output_schema: Schema = Field(default_factory=dict)
     """Checked for each result."""
     durable: bool = True
+    """Keep the results, so that a replay does not run it again."""
 
 
 class WhileConfig(Model):
     """The limits of a While."""
 
     max_iterations: Annotated[int, Field(ge=0, le=MAX_ITERATIONS)] = 10
+    """The loop ends normally after so many."""
     variables: InputMapping | None = None
+    """Further variables for the subgraph, evaluated for each iteration."""
     timeout: PositiveMillis | None = None
     """Milliseconds for the whole loop."""
 
@@ -189,9 +227,13 @@ class WhileStep(BreakableStep):
 
     step_type: Literal["While"]
     condition: Condition
+    """Asked before each iteration."""
     subgraph: ExecutionGraph
+    """What runs in each iteration."""
     config: WhileConfig = Field(default_factory=lambda: WhileConfig())
+    """Its limits."""
     durable: bool = True
+    """Keep the progress, so that a replay does not run it again."""
 
 
 class StartScenarioStep(BreakableStep):
@@ -199,14 +241,19 @@ class StartScenarioStep(BreakableStep):
 
     step_type: Literal["StartScenario"]
     child_scenario_id: str
+    """The id under which the child is supplied to the compiler."""
     child_version: int | str
     """A number of at least 1, or "latest" (also "current")."""
     input_mapping: InputMapping | None = None
+    """The child's data."""
     max_retries: Count = 3
+    """How often to try again after a transient failure or a timeout."""
     retry_delay: Millis = 1000
+    """Milliseconds before the first retry; doubled for each further one."""
     timeout: PositiveMillis | None = None
     """Milliseconds for one attempt."""
     durable: bool = True
+    """Keep the result, so that a replay does not run it again."""
 
 
 class LogStep(BreakableStep):
@@ -214,8 +261,11 @@ class LogStep(BreakableStep):
 
     step_type: Literal["Log"]
     level: Literal["debug", "info", "warn", "error"] = "info"
+    """How important it is."""
     message: str
+    """A literal text."""
     context: InputMapping | None = None
+    """Facts beside it."""
 
     on_error_allowed: ClassVar[bool] = False
 
@@ -225,14 +275,18 @@ class ConnectionStep(BreakableStep):
 
     step_type: Literal["Connection"]
     connection_id: str
+    """Which connection."""
     integration_id: str
+    """Of which type it must be."""
 
 
 class FilterConfig(Model):
     """The array and the condition over `item`."""
 
     value: MappingValue
+    """The array; null counts as empty."""
     condition: Condition
+    """Over `item`."""
 
 
 class FilterStep(BreakableStep):
@@ -240,14 +294,18 @@ class FilterStep(BreakableStep):
 
     step_type: Literal["Filter"]
     config: FilterConfig
+    """The array and the condition."""
 
 
 class GroupByConfig(Model):
     """The array, the path of the key in an item, and keys that shall always be there."""
 
     value: MappingValue
+    """The array; null counts as empty."""
     key: str
+    """The path of the key in an item."""
     expected_keys: list[str] = Field(default_factory=list)
+    """Groups that are there even when they are empty."""
 
 
 class GroupByStep(BreakableStep):
@@ -255,6 +313,7 @@ class GroupByStep(BreakableStep):
 
     step_type: Literal["GroupBy"]
     config: GroupByConfig
+    """The array and the key."""
 
 
 class DelayStep(BreakableStep):
@@ -262,15 +321,20 @@ class DelayStep(BreakableStep):
 
     step_type: Literal["Delay"]
     duration_ms: MappingValue
+    """How long, in milliseconds."""
     durable: bool = True
+    """Keep the deadline, and leave the process if it is far away."""
 
 
 class WaitAction(Model):
     """What a person or system is asked for, so that a product can list and answer it."""
 
     key: str
+    """What sort of answer is asked for."""
     correlation: InputMapping | None = None
+    """Facts to find the request by."""
     context: InputMapping | None = None
+    """Facts to show."""
 
 
 class WaitForSignalStep(BreakableStep):
@@ -280,9 +344,13 @@ class WaitForSignalStep(BreakableStep):
     on_wait: ExecutionGraph | None = None
     """Runs once before the wait; sees `variables._signal_id`."""
     timeout_ms: MappingValue | None = None
+    """Milliseconds until it fails with `WAIT_TIMEOUT`."""
     response_schema: Schema | None = None
+    """What a payload must look like; others are refused and the wait goes on."""
     action: WaitAction | None = None
+    """What is asked for, in the event `external_input_requested`."""
     durable: bool = True
+    """Keep the payload and the deadline, and leave the process meanwhile."""
 
 
 def _step_tag(value: Any) -> str | None:

@@ -30,17 +30,22 @@ class Reference(Model):
     """A path into the scope, optionally coerced to a type, with a default for missing, null or uncoercible."""
 
     value_type: Literal["reference"]
+    """Says that it is a reference."""
     value: str
     """The path, for example `steps.fetch.outputs.items[0]`."""
     type: TypeHint | None = None
+    """What to convert the value to."""
     default: Any = None
+    """Used when the value is missing or null, or cannot be converted."""
 
 
 class Immediate(Model):
     """A literal."""
 
     value_type: Literal["immediate"]
+    """Says that it is a literal."""
     value: Any
+    """Any JSON value."""
 
 
 def _members_tag(value: Any) -> str | None:
@@ -53,14 +58,18 @@ class Composite(Model):
     """An object or an array built of mapping values."""
 
     value_type: Literal["composite"]
+    """Says that it is a composite."""
     value: Members
+    """An object or an array whose members are mapping values."""
 
 
 class Template(Model):
     """A text in Jinja syntax, rendered in a sandbox."""
 
     value_type: Literal["template"]
+    """Says that it is a template."""
     value: str
+    """The text, for example `Order {{ data.id }}`."""
 
 
 MappingValue = Annotated[
@@ -89,8 +98,11 @@ class Operation(Model):
     """An operator over arguments; each argument is a condition or a mapping value."""
 
     type: Literal["operation"]
+    """Says that it is an operation."""
     op: Operator
+    """The operator."""
     arguments: list[Argument] = Field(default_factory=list)
+    """Conditions or mapping values."""
 
 
 class ReferenceTest(Model):
