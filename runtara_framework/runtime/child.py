@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from runtara_framework.runtime.attempts import attempts
+from runtara_framework.runtime.attempts import STEP_TIMEOUT, attempts
 from runtara_framework.runtime.graph import Graph
+from runtara_framework.runtime.limits import time_limit
 from runtara_framework.runtime.scenario import run_as_child
 from runtara_framework.runtime.scope import Scope
 from runtara_framework.runtime.step import Step
 from runtara_framework.sdk.failure import Failure
+from runtara_framework.sdk.keys import Key
 
 CHILD_FAILED = "CHILD_FAILED"
 
@@ -34,24 +36,23 @@ class StartScenario(Step, frozen=True, kw_only=True):
 
     async def perform(self, s: Scope, given: Any) -> dict[str, Any]:
         key = s.key.step(self.id)
+        durable = self.durable and s.durable and self.effects
 
         async def once(number: int) -> Any:
+            # A retry is a whole new run, with keys of its own. The time limit goes on while the process is away.
             base = key if number == 1 else key.suffix("retry").index(number)
-            try:
-                return await run_as_child(s, self.child, base.site(str(self.child.scenario)), given, self.durable)
-            except Failure as cause:
-                raise self._failed(cause) from cause
+            return await time_limit(
+                s, base, self.timeout_ms, STEP_TIMEOUT, self, lambda: self._once(s, base, given), durable
+            )
 
-        outputs = await attempts(
-            s,
-            key,
-            once,
-            retries=self.retries,
-            delay_ms=self.delay_ms,
-            timeout_ms=self.timeout_ms,
-            durable=self.durable and s.durable and self.effects,
-        )
+        outputs = await attempts(s, key, once, retries=self.retries, delay_ms=self.delay_ms, durable=durable)
         return self.result(outputs, childScenarioId=self.child.scenario)
+
+    async def _once(self, s: Scope, base: Key, given: Any) -> Any:
+        try:
+            return await run_as_child(s, self.child, base.site(str(self.child.scenario)), given, self.durable)
+        except Failure as cause:
+            raise self._failed(cause) from cause
 
     def _failed(self, cause: Failure) -> Failure:
         return Failure(

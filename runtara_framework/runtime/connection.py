@@ -1,9 +1,12 @@
-"""Connections: fetched at run time from the product's connection service (`reference/behaviour-1.4.md` 8.6).
+"""Connections: fetched at run time, kept as long as whoever gave them says, never stored.
+
+An image that was compiled with a connection service (or an instance whose environment names one) asks it by itself:
 
     GET {url}/{tenant}/{connection}     Authorization: Bearer {CONNECTION_SERVICE_TOKEN}
 
-answers `{parameters, integration_id, connection_subtype?, rate_limit?}`. A connection is kept as long as the answer's
-`Cache-Control: max-age` says. Its parameters are secret: they are in no checkpoint, no event and no error.
+answers `{parameters, integration_id, connection_subtype?, rate_limit?}`; `Cache-Control: max-age` says how long it may be
+kept. Every other instance asks its server, which asks the plugins and the service of `[connections] url`: then no credential of
+the service is ever inside an instance. Parameters are secret: they are in no checkpoint, no event and no error.
 """
 
 from __future__ import annotations
@@ -14,6 +17,12 @@ import time
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote, urlsplit
 
+from runtara_framework.errors import (
+    ConnectionFetchFailed,
+    ConnectionRateLimited,
+    ConnectionServiceMissing,
+    ConnectionUnknown,
+)
 from runtara_framework.runtime.scope import Scope
 from runtara_framework.runtime.step import Step
 from runtara_framework.sdk.failure import Failure
@@ -66,11 +75,10 @@ async def fetch(s: Scope, connection_id: str, step_id: str) -> Fetched:
         return known
     base = os.environ.get(URL_VARIABLE) or s.run.connection_url
     if not base:
-        raise Failure(
-            "CONNECTION_SERVICE_MISSING",
-            f"step {step_id!r} needs connection {connection_id!r}, but no connection service is configured; "
-            f"set {URL_VARIABLE}",
-        )
+        fetched, max_age = await _from_server(s, connection_id, step_id)
+        if max_age > 0:
+            s.run.connections[connection_id] = (time.monotonic() + max_age, fetched)
+        return fetched
     url = f"{base.rstrip('/')}/{quote(s.ctx.tenant_id, safe='')}/{quote(connection_id, safe='')}"
     try:
         async with asyncio.timeout(TIMEOUT_S):
@@ -94,6 +102,25 @@ async def fetch(s: Scope, connection_id: str, step_id: str) -> Fetched:
     if (max_age := _max_age(headers.get("cache-control", ""))) > 0:
         s.run.connections[connection_id] = (time.monotonic() + max_age, fetched)
     return fetched
+
+
+async def _from_server(s: Scope, connection_id: str, step_id: str) -> tuple[Fetched, float]:
+    """What the server answers, and for how many seconds it may be kept."""
+    from runtara_framework.agents.context import Connection as Fetched
+
+    try:
+        answer = await s.ctx.resolve_connection(connection_id)
+    except ConnectionRateLimited as error:
+        raise _rate_limited(connection_id, error.details.get("retry_after_ms", DEFAULT_WAIT_MS)) from None
+    except (ConnectionUnknown, ConnectionServiceMissing, ConnectionFetchFailed) as error:
+        category = "transient" if error.retryable else "permanent"
+        raise Failure(error.code, f"step {step_id!r}: {error.message}", category=category) from None
+    fetched = Fetched(
+        integration_id=answer.integration_id,
+        parameters=answer.parameters,
+        connection_subtype=answer.connection_subtype,
+    )
+    return fetched, answer.max_age_ms / 1000
 
 
 def _get(url: str) -> tuple[int, dict[str, str], bytes]:

@@ -23,7 +23,9 @@ ORDER: dict[str, Any] = {
     "entryPoint": "validate",
     "steps": {
         "validate": agent("validate", order=ref("data.order")),
-        "inStock": {"stepType": "Conditional", "id": "inStock", "condition": {"type": "value", **ref("steps.validate.outputs.ok")}},
+        "inStock": {
+            "stepType": "Conditional", "id": "inStock", "condition": {"type": "value", **ref("steps.validate.outputs.ok")},
+        },
         "notify": agent("notify"),
         "pack": agent("pack"),
         "apologize": {"stepType": "Log", "id": "apologize", "message": "sorry"},
