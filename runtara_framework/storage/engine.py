@@ -49,12 +49,20 @@ class Engine:
     """The connections of one file. Everything here is called on one event loop."""
 
     def __init__(
-        self, *, here: Connect, writer: Connect, reader: Connect, texts: dict[str, str], translate: Translate
+        self,
+        *,
+        here: Connect,
+        writer: Connect,
+        reader: Connect,
+        texts: dict[str, str],
+        translate: Translate,
+        timer: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._connect_here = here
         self._texts = texts
         self._translate = translate
+        self._timer = timer
         self._groups: queue.SimpleQueue[Sequence[Work] | None] = queue.SimpleQueue()
         self._reads: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
         self._writer = Writer("runtara-writer", writer, texts, translate, self._groups, self._written)
@@ -64,7 +72,7 @@ class Engine:
         ]
         self._waiting: list[Work] = []
         self._scheduled = False
-        self._handed_over = 0.0  # when the thread got the group that it works on; 0: it is idle
+        self._handed_over: float | None = None  # when the thread got the group that it works on; None: it is idle
         self._average = 0.0
         self._since_log = 0
         self._open = False
@@ -77,17 +85,17 @@ class Engine:
         try:
             for worker in self._workers():
                 await worker.start()
-        except BaseException:
+            self._here = self._connect_here()
+        except Exception as error:
             await self._end_threads()
-            raise
-        self._here = self._connect_here()
+            raise self._translate(error) from error.__cause__
         self._tx = SqliteTx(self._here, self._texts)
         self._open = True
 
     async def stop(self) -> None:
         """Finish what was asked for, then close the connections."""
         self._open = False
-        while self._waiting or self._handed_over:
+        while self._waiting or self._handed_over is not None:
             self._idle.clear()
             await self._idle.wait()
         await self._end_threads()
@@ -109,10 +117,13 @@ class Engine:
         """Run a read that finds its few rows by key."""
         work = self._work(function, args, kwargs)
         if self._open:
+            outcome = None
             if self._average < QUICK_SECONDS:
-                groups.resolve([groups.read(self._here, self._tx, work, self._translate)])
-            else:
+                outcome = groups.read(self._here, self._tx, work, self._translate)
+            if outcome is None or isinstance(outcome.error, StorageError):  # a lock, perhaps: the thread can wait
                 self._reads.put(work)
+            else:
+                groups.resolve([outcome])
         return work.future
 
     def read(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> asyncio.Future[Any]:
@@ -139,7 +150,7 @@ class Engine:
         return Work(future, function, args, kwargs)
 
     def _schedule(self) -> None:
-        if not self._scheduled and not self._handed_over:
+        if not self._scheduled and self._handed_over is None:
             self._scheduled = True
             self._loop.call_soon(self._begin)
 
@@ -147,7 +158,7 @@ class Engine:
         self._scheduled = False
         group, self._waiting = self._waiting[:MOST_IN_A_GROUP], self._waiting[MOST_IN_A_GROUP:]
         if not self._fits_here(group) or not self._run_here(group):
-            self._handed_over = time.perf_counter()
+            self._handed_over = self._timer()
             self._since_log = 0
             self._groups.put(group)
         elif self._waiting:
@@ -165,19 +176,22 @@ class Engine:
         )
 
     def _run_here(self, group: Sequence[Work]) -> bool:
-        """False, and nothing done, if the file cannot be written at once; the thread will wait for it."""
-        began = time.perf_counter()
+        """False, and nothing done, if the file is locked or a work failed half-way; the thread will see to it."""
+        began = self._timer()
         try:
-            outcomes = groups.write(self._here, self._tx, group, self._translate)
+            outcomes = groups.write_together(self._here, self._tx, group, self._translate)
         except sqlite3.Error:
+            outcomes = None
+        if outcomes is None:
             return False
-        self._took(time.perf_counter() - began)
+        self._took(self._timer() - began)
         groups.resolve(outcomes)
         return True
 
     def _written(self, outcomes: Sequence[Outcome]) -> None:
-        self._took(time.perf_counter() - self._handed_over)
-        self._handed_over = 0.0
+        if self._handed_over is not None:
+            self._took(self._timer() - self._handed_over)
+        self._handed_over = None
         groups.resolve(outcomes)
         if self._waiting:
             self._schedule()

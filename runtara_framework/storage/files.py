@@ -48,7 +48,6 @@ def connect(
         connection.execute(f"PRAGMA synchronous = {synchronous.upper()}")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA temp_store = MEMORY")
-        connection.execute("PRAGMA cache_size = -8000")
         if read_only:
             connection.execute("PRAGMA query_only = ON")
         connection.create_function("runtara_contains", 2, _contains, deterministic=True)
@@ -86,7 +85,9 @@ def translate(error: Exception, path: Path) -> Exception:
             "-wal and -shm files) to begin anew"
         )
     else:
-        advice = _ADVICE.get(code)
+        advice = (
+            "its directory does not exist; create it" if isinstance(error, FileNotFoundError) else _ADVICE.get(code)
+        )
         translated = StorageError(f"the database {path} failed: {error}{f'; {advice}' if advice else ''}")
     translated.__cause__ = error
     return translated

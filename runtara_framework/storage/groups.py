@@ -1,8 +1,9 @@
 """One transaction for many: runs a group of works that nobody should have to know of each other.
 
 A work that refuses (an error before it wrote anything, which is how the statements are written) leaves the transaction as it
-was, so the group simply goes on. Only if one fails after it wrote is the whole group undone and run again, this time with a
-savepoint around each work: what is common costs nothing, and what is rare is right.
+was, so the group simply goes on. Only if one fails after it wrote is the whole group undone and run again, each work in a
+transaction of its own: what is common costs nothing, and what is rare is right. (Savepoints would not do: a full disk ends
+the whole transaction.)
 """
 
 from __future__ import annotations
@@ -37,14 +38,43 @@ class Outcome(NamedTuple):
     error: Exception | None
 
 
-def write(connection: sqlite3.Connection, tx: SqliteTx, group: Sequence[Work], translate: Translate) -> list[Outcome]:
-    """Commit the group. Raises `sqlite3.Error` if there could be no transaction or no commit; then nothing happened."""
+def write_together(
+    connection: sqlite3.Connection, tx: SqliteTx, group: Sequence[Work], translate: Translate
+) -> list[Outcome] | None:
+    """Commit the group at once. None, and nothing done, if a work failed half-way. Raises `sqlite3.Error` if there could be
+    no transaction or no commit; then nothing was done either."""
+    outcomes: list[Outcome] = []
     try:
-        outcomes = _together(connection, tx, group, translate)
-        return _apart(connection, tx, group, translate) if outcomes is None else outcomes
+        connection.execute("BEGIN IMMEDIATE")
+        for work in group:
+            before = connection.total_changes
+            try:
+                outcomes.append(Outcome(work.future, work.run(tx), None))
+            except Exception as error:
+                if connection.total_changes != before or not connection.in_transaction:
+                    _undo(connection)
+                    return None
+                outcomes.append(Outcome(work.future, None, translate(error)))
+        connection.execute("COMMIT")
     except BaseException:
         _undo(connection)
         raise
+    return outcomes
+
+
+def write_apart(connection: sqlite3.Connection, tx: SqliteTx, work: Work, translate: Translate) -> Outcome:
+    """Commit one work alone."""
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            value = work.run(tx)
+            connection.execute("COMMIT")
+        except BaseException:
+            _undo(connection)
+            raise
+    except Exception as error:
+        return Outcome(work.future, None, translate(error))
+    return Outcome(work.future, value, None)
 
 
 def read(connection: sqlite3.Connection, tx: SqliteTx, work: Work, translate: Translate) -> Outcome:
@@ -68,42 +98,6 @@ def resolve(outcomes: Sequence[Outcome]) -> None:
             future.set_result(value)
         else:
             future.set_exception(error)
-
-
-def _together(
-    connection: sqlite3.Connection, tx: SqliteTx, group: Sequence[Work], translate: Translate
-) -> list[Outcome] | None:
-    """Without savepoints. None, and nothing done, if a work failed half-way."""
-    outcomes: list[Outcome] = []
-    connection.execute("BEGIN IMMEDIATE")
-    for work in group:
-        before = connection.total_changes
-        try:
-            outcomes.append(Outcome(work.future, work.run(tx), None))
-        except Exception as error:
-            if connection.total_changes != before or not connection.in_transaction:
-                _undo(connection)
-                return None
-            outcomes.append(Outcome(work.future, None, translate(error)))
-    connection.execute("COMMIT")
-    return outcomes
-
-
-def _apart(connection: sqlite3.Connection, tx: SqliteTx, group: Sequence[Work], translate: Translate) -> list[Outcome]:
-    """With a savepoint around each."""
-    outcomes: list[Outcome] = []
-    connection.execute("BEGIN IMMEDIATE")
-    for work in group:
-        connection.execute("SAVEPOINT work")
-        try:
-            outcomes.append(Outcome(work.future, work.run(tx), None))
-        except Exception as error:
-            outcomes.append(Outcome(work.future, None, translate(error)))
-            # Fails, and the whole group with it, if the database has ended the transaction by itself (disk full).
-            connection.execute("ROLLBACK TO work")
-        connection.execute("RELEASE work")
-    connection.execute("COMMIT")
-    return outcomes
 
 
 def _undo(connection: sqlite3.Connection) -> None:

@@ -69,16 +69,21 @@ instances = sa.Table(
     sa.Index("ix_instances_created", "tenant_id", "created_at_ms", "id"),
     sa.Index("ix_instances_finished", "tenant_id", "finished_at_ms", "id"),
     sa.Index("ix_instances_image", "tenant_id", "image_id", "created_at_ms", "id"),
-    sa.Index("ix_instances_status", "status", "tenant_id", "created_at_ms", "id"),  # and to count the active ones
+    sa.Index("ix_instances_status", "tenant_id", "status", "created_at_ms", "id"),
 )
 
 # … and one for each way that the server looks for work. They hold only the rows that wait.
 _QUEUED = "status = 'pending' AND node_id IS NULL AND image_id IS NOT NULL"
+_ACTIVE = "finished_at_ms IS NULL"
 _ASLEEP = "status = 'suspended' AND wake_at_ms IS NOT NULL"
 sa.Index(
     "ix_instances_queue",
     instances.c.wake_at_ms,
     instances.c.id,
+    # SQLite looks these up again, in the table unless they are here too.
+    instances.c.status,
+    instances.c.node_id,
+    instances.c.image_id,
     sqlite_where=sa.text(_QUEUED),
     postgresql_where=sa.text(_QUEUED),
 )
@@ -88,6 +93,13 @@ sa.Index(
     instances.c.id,
     sqlite_where=sa.text(_ASLEEP),
     postgresql_where=sa.text(_ASLEEP),
+)
+
+sa.Index(
+    "ix_instances_active",
+    instances.c.finished_at_ms,
+    sqlite_where=sa.text(_ACTIVE),
+    postgresql_where=sa.text(_ACTIVE),
 )
 
 inputs = sa.Table(
@@ -144,6 +156,7 @@ signals = sa.Table(
     sa.Column("payload", sa.LargeBinary, nullable=False),
     sa.Column("created_at_ms", Ms, nullable=False),
     sa.Column("done_at_ms", Ms),  # acknowledged or withdrawn; kept, so that ids never return
+    sa.Index("ix_signals_instance", "instance"),
 )
 _WAITING = sa.text("done_at_ms IS NULL")
 sa.Index(

@@ -80,10 +80,13 @@ class Writer(Worker[Sequence[Work]]):
 
     def _do(self, connection: sqlite3.Connection, tx: SqliteTx, job: Sequence[Work]) -> Sequence[Outcome]:
         try:
-            return groups.write(connection, tx, job, self._translate)
+            together = groups.write_together(connection, tx, job, self._translate)
         except Exception as error:
             reason = self._translate(error)
             return [Outcome(work.future, None, reason) for work in job]
+        if together is not None:
+            return together
+        return [groups.write_apart(connection, tx, work, self._translate) for work in job]
 
 
 class Reader(Worker[Work]):

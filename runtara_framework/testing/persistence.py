@@ -33,6 +33,7 @@ from runtara_framework.testing.persistence_launches import LaunchPromises
 from runtara_framework.testing.persistence_listings import ListingPromises
 from runtara_framework.testing.persistence_model import LifePromises
 from runtara_framework.testing.persistence_races import RacePromises
+from runtara_framework.testing.persistence_settlement import SettlementPromises
 from runtara_framework.testing.persistence_signals import SignalPromises
 from runtara_framework.testing.persistence_states import StatePromises
 from runtara_framework.testing.persistence_world import Connect, Snapshot, World
@@ -42,6 +43,7 @@ from runtara_framework.testing.suite import Conformance
 class PersistenceConformance(
     StatePromises,
     LaunchPromises,
+    SettlementPromises,
     SignalPromises,
     ListingPromises,
     ImagePromises,

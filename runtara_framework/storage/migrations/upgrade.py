@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -92,7 +93,17 @@ def _upgrade(connection: sa.Connection, heads: frozenset[str], extra: Sequence[P
             f"the database {where} cannot be upgraded from {', '.join(sorted(_revisions(connection)))}: {error}. A revision "
             "that cannot be located belongs to a plugin: install that plugin again"
         ) from error
+    except Exception as error:  # whatever a migration, ours or a plugin's, may raise
+        raise _failed(error, where) from error
     return _revisions(connection)
+
+
+def _failed(error: Exception, where: str) -> Exception:
+    cause = error.orig if isinstance(error, sa.exc.DBAPIError) else None
+    if isinstance(cause, sqlite3.Error) and cause.sqlite_errorcode != sqlite3.SQLITE_ERROR:
+        return cause  # not the migration but the file: locked, full, damaged
+    detail = str(cause or error).strip()
+    return MigrationError(f"upgrading the database {where} failed and was undone: {type(error).__name__}: {detail}")
 
 
 def _revisions(connection: sa.Connection) -> frozenset[str]:

@@ -7,8 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from runtara_framework.states import ACTIVE
-from runtara_framework.storage.queries.parts import BLOB, INT, TEXT, Listing, Query, insert, is_status, p
+from runtara_framework.storage.queries.parts import BLOB, INT, TEXT, Listing, Query, insert, p
 from runtara_framework.storage.schema import checkpoints, images, inputs, instances, outcomes, secrets
 
 i = instances.c
@@ -203,7 +202,7 @@ QUERIES: Mapping[str, Query] = {
     "heartbeat": sa.update(instances)
     .where(i.instance_id == p("for_instance_id"), i.tenant_id == p("for_tenant_id"), i.epoch == p("for_epoch"))
     .values(heartbeat_at_ms=p("now_ms")),
-    "count_active": sa.select(sa.func.count()).select_from(instances).where(is_status(i.status, *sorted(ACTIVE))),
+    "count_active": sa.select(sa.func.count()).select_from(instances).where(i.finished_at_ms.is_(None)),
     "put_secret": insert(secrets).values(name=p("name"), value=p("value", BLOB)).on_conflict_do_nothing(),
     "get_secret": sa.select(secrets.c.value).where(secrets.c.name == p("name")),
     "list": LIST,

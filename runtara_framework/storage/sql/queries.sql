@@ -43,7 +43,7 @@ INSERT INTO outcomes (instance, stderr) VALUES (:instance, :stderr) ON CONFLICT 
 UPDATE instances SET heartbeat_at_ms=:now_ms WHERE instances.instance_id = :for_instance_id AND instances.tenant_id = :for_tenant_id AND instances.epoch = :for_epoch;
 
 -- instances.count_active
-SELECT count(*) AS count_1 FROM instances WHERE instances.status = 'pending' OR instances.status = 'running' OR instances.status = 'suspended';
+SELECT count(*) AS count_1 FROM instances WHERE instances.finished_at_ms IS NULL;
 
 -- instances.put_secret
 INSERT INTO secrets (name, value) VALUES (:name, :value) ON CONFLICT DO NOTHING;

@@ -57,13 +57,21 @@ def upgrade() -> None:
     op.create_index("ix_instances_created", "instances", ["tenant_id", "created_at_ms", "id"])
     op.create_index("ix_instances_finished", "instances", ["tenant_id", "finished_at_ms", "id"])
     op.create_index("ix_instances_image", "instances", ["tenant_id", "image_id", "created_at_ms", "id"])
-    op.create_index("ix_instances_status", "instances", ["status", "tenant_id", "created_at_ms", "id"])
+    op.create_index("ix_instances_status", "instances", ["tenant_id", "status", "created_at_ms", "id"])
     queued = sa.text("status = 'pending' AND node_id IS NULL AND image_id IS NOT NULL")
+    op.create_index(
+        "ix_instances_queue",
+        "instances",
+        ["wake_at_ms", "id", "status", "node_id", "image_id"],
+        sqlite_where=queued,
+        postgresql_where=queued,
+    )
     asleep = sa.text("status = 'suspended' AND wake_at_ms IS NOT NULL")
-    for name, where in (("queue", queued), ("due", asleep)):
-        op.create_index(
-            f"ix_instances_{name}", "instances", ["wake_at_ms", "id"], sqlite_where=where, postgresql_where=where
-        )
+    op.create_index("ix_instances_due", "instances", ["wake_at_ms", "id"], sqlite_where=asleep, postgresql_where=asleep)
+    active = sa.text("finished_at_ms IS NULL")
+    op.create_index(
+        "ix_instances_active", "instances", ["finished_at_ms"], sqlite_where=active, postgresql_where=active
+    )
     op.create_table(
         "inputs",
         _instance(),
@@ -122,6 +130,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_signals"),
         _refers("signals"),
     )
+    op.create_index("ix_signals_instance", "signals", ["instance"])
     waiting = sa.text("done_at_ms IS NULL")
     op.create_index(
         "uq_signals_waiting",
