@@ -5,8 +5,8 @@ An image that was compiled with a connection service (or an instance whose envir
     GET {url}/{tenant}/{connection}     Authorization: Bearer {CONNECTION_SERVICE_TOKEN}
 
 answers `{parameters, integration_id, connection_subtype?, rate_limit?}`; `Cache-Control: max-age` says how long it may be
-kept. Every other instance asks its server, which asks the plugins and the service of `[connections] url`: then no credential of
-the service is ever inside an instance. Parameters are secret: they are in no checkpoint, no event and no error.
+kept. Every other instance asks its server, which asks the plugins and the service of `[connections] url`: then no
+credential of the service is ever inside an instance. Parameters are secret: they are in no checkpoint, event or error.
 """
 
 from __future__ import annotations
@@ -113,8 +113,11 @@ async def _from_server(s: Scope, connection_id: str, step_id: str) -> tuple[Fetc
     except ConnectionRateLimited as error:
         raise _rate_limited(connection_id, error.details.get("retry_after_ms", DEFAULT_WAIT_MS)) from None
     except (ConnectionUnknown, ConnectionServiceMissing, ConnectionFetchFailed) as error:
-        category = "transient" if error.retryable else "permanent"
-        raise Failure(error.code, f"step {step_id!r}: {error.message}", category=category) from None
+        raise Failure(
+            error.code,
+            f"step {step_id!r}: {error.message}",
+            category="transient" if error.retryable else "permanent",
+        ) from None
     fetched = Fetched(
         integration_id=answer.integration_id,
         parameters=answer.parameters,

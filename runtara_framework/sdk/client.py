@@ -169,7 +169,11 @@ class InstanceClient:
                 )
             return self._channel
 
-    async def _call(self, operation: Operation[Req, Res], request: Req, *, hold_ms: int = 0) -> Res:
+    async def _call(
+        self, operation: Operation[Req, Res], request: Req, *, hold_ms: int = 0, relayed: bool = False
+    ) -> Res:
+        """The answer, however long the server is away. `relayed`: what the server says is somebody else's answer, and whether
+        to ask again is the program's decision."""
         timeout = (self.config.request_timeout_ms + hold_ms) / 1000
         loop = asyncio.get_running_loop()
         self._last_call = loop.time()
@@ -180,7 +184,8 @@ class InstanceClient:
                 channel = channel or await self._open()
                 return await channel.call(operation, request, timeout=timeout)
             except RuntaraError as error:
-                if not error.retryable or self._closed:
+                away = isinstance(error, (ConnectionFailed, CallTimeout))
+                if not error.retryable or self._closed or (relayed and not away):
                     raise
                 now = loop.time()
                 # Before the first answer nobody depends on this process: rather fail soon and be launched again.
@@ -188,7 +193,7 @@ class InstanceClient:
                 gives_up = gives_up or now + patience / 1000
                 if now + delay > gives_up:
                     raise
-                if isinstance(error, (ConnectionFailed, CallTimeout)):
+                if away:
                     await self._drop(channel)
             await asyncio.sleep(delay)
             delay = min(delay * 2, LONGEST_DELAY)
@@ -349,6 +354,13 @@ class InstanceClient:
         if answer.signals:
             self._received(answer.signals)
         return (answer.payload or b"") if answer.found else None
+
+    async def resolve_connection(self, connection_id: str) -> m.ResolvedConnection:
+        """A connection of this instance's tenant, with its secrets. Raises `ConnectionUnknown`, `ConnectionRateLimited`,
+        `ConnectionFetchFailed`, `ConnectionServiceMissing`."""
+        request = m.ResolveConnection(instance_id=self.instance_id, connection_id=connection_id)
+        # The server may wait for the connection service for as long as a call may take; give the answer time to come.
+        return await self._call(op.RESOLVE_CONNECTION, request, hold_ms=30_000, relayed=True)
 
     async def poll_signals(self, *, after_signal_id: int = 0, wait_ms: int = 0) -> list[m.SignalInfo]:
         """The signals that wait, cancel first. `wait_ms` holds the answer until there is one beyond `after_signal_id`."""

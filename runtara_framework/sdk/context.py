@@ -19,8 +19,17 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, overload
 
 from runtara_framework.clock import Clock, SystemClock
-from runtara_framework.errors import InvalidRequest, PayloadTooLarge, RuntaraError, StaleLaunch
-from runtara_framework.protocol.messages import SignalInfo
+from runtara_framework.errors import (
+    ConnectionFetchFailed,
+    ConnectionRateLimited,
+    ConnectionServiceMissing,
+    ConnectionUnknown,
+    InvalidRequest,
+    PayloadTooLarge,
+    RuntaraError,
+    StaleLaunch,
+)
+from runtara_framework.protocol.messages import ResolvedConnection, SignalInfo
 from runtara_framework.sdk.client import InstanceClient
 from runtara_framework.sdk.failure import INPUT_INVALID, OUTPUT_TOO_LARGE, Failure, WaitTimeout
 from runtara_framework.sdk.keys import Key
@@ -225,6 +234,19 @@ class Context:
         except RuntaraError as error:
             self._give_up(error)
         self._check()
+
+    # -- connections --------------------------------------------------------------------------------------------
+
+    async def resolve_connection(self, connection_id: str) -> ResolvedConnection:
+        """A connection of this instance's tenant: `integration_id`, `parameters` (secret: keep them out of checkpoints and
+        events), how long they may be kept. Raises the errors of `InstanceClient.resolve_connection`."""
+        self._check()
+        try:
+            return await self._client.resolve_connection(connection_id)
+        except (ConnectionUnknown, ConnectionRateLimited, ConnectionFetchFailed, ConnectionServiceMissing):
+            raise
+        except RuntaraError as error:
+            self._give_up(error)
 
     # -- replay-stable values -----------------------------------------------------------------------------------
 

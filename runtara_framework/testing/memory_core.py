@@ -29,6 +29,8 @@ from runtara_framework.clock import Clock
 from runtara_framework.errors import (
     CheckpointNotFound,
     ConnectionFailed,
+    ConnectionServiceMissing,
+    ConnectionUnknown,
     InstanceNotFound,
     InvalidRequest,
     InvalidState,
@@ -117,6 +119,8 @@ class MemoryCore:
         self.instances: dict[str, MemoryInstance] = {}
         self.on_call: Callable[[MemoryInstance, str, Any], None] = lambda instance, operation, request: None
         """Called before each operation is served, with its name and request. What it raises is the answer."""
+        self.connections: dict[tuple[str, str], m.ResolvedConnection] = {}
+        """What `resolve_connection` answers, by tenant and connection id."""
         self._signal_ids = 0
 
     # -- what a product or the launcher does --------------------------------------------------------------------
@@ -291,6 +295,14 @@ class MemoryCore:
             if request.key is not None:
                 instance.event_keys.add(request.key)
         return m.Done()
+
+    async def resolve_connection(self, instance: MemoryInstance, request: m.ResolveConnection) -> m.ResolvedConnection:
+        found = self.connections.get((instance.tenant_id, request.connection_id))
+        if not self.connections:
+            raise ConnectionServiceMissing
+        if found is None:
+            raise ConnectionUnknown(f"there is no connection {request.connection_id!r}")
+        return found
 
     async def heartbeat(self, instance: MemoryInstance, request: m.Heartbeat) -> m.Done:
         return m.Done()

@@ -207,4 +207,4 @@ async def test_without_a_service_the_step_says_what_to_set(monkeypatch: pytest.M
     outcome = await run(step("a", connectionId="v"), finish("a"))
     assert outcome.error is not None
     assert outcome.error["code"] == "CONNECTION_SERVICE_MISSING"
-    assert "CONNECTION_SERVICE_URL" in outcome.error["message"]
+    assert "[connections] url" in outcome.error["message"]
