@@ -9,7 +9,7 @@ from runtara_framework.states import ACTIVE, REASONS, TERMINAL, Reason, Status, 
 
 
 def test_every_status_is_active_or_terminal() -> None:
-    assert ACTIVE | TERMINAL == set(Status)
+    assert set(Status) == ACTIVE | TERMINAL
     assert not ACTIVE & TERMINAL
 
 
