@@ -71,12 +71,12 @@ def add_commands(commands: Any) -> None:
 
 
 def _group(commands: Any, name: str, text: str) -> Any:
-    group = commands.add_parser(name, help=text, description=text.capitalize() + ".")
+    group = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
     return group.add_subparsers(title="actions", metavar="ACTION", required=True)
 
 
 def _action(group: Any, name: str, action: Action, text: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = group.add_parser(name, help=text, description=text.capitalize() + ".")
+    parser: argparse.ArgumentParser = group.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
     _connection(parser)
     parser.set_defaults(run=lambda args: _call(action, args))
     return parser

@@ -25,8 +25,8 @@ HTTP on 127.0.0.1:8002 if that transport is installed. SIGTERM or ^C stops it cl
 go on when it is started again. SIGKILL loses nothing either."""
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The entry point of `runtara-server`: serve, return an exit code."""
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of `runtara-server`."""
     parser = argparse.ArgumentParser(
         prog="runtara-server", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -37,7 +37,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--set", action="append", default=[], metavar="KEY=VALUE", help="set any key, e.g. runner.timeout_seconds=60"
     )
     parser.add_argument("--log-level", default="info", choices=("debug", "info", "warning", "error"))
-    args = parser.parse_args(sys.argv[1:] if argv is None else list(argv))
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The entry point of `runtara-server`: serve, return an exit code."""
+    args = build_parser().parse_args(sys.argv[1:] if argv is None else list(argv))
     logging.basicConfig(
         stream=sys.stderr, level=args.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
