@@ -31,10 +31,17 @@ def add_commands(commands: Commands) -> None:
     compile_ = commands.add_parser(
         "compile",
         help="turn a scenario into an image",
-        description="Compile a scenario into an executable image (a .pyz), or show what it is compiled to.",
+        description="Compile a scenario into an executable image, or show what it is compiled to.",
     )
     add_scenario_arguments(compile_)
-    compile_.add_argument("-o", "--output", type=Path, metavar="FILE", help="where to write it (default: SCENARIO.pyz)")
+    compile_.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="where to write it (default: SCENARIO and the target's suffix)",
+    )
+    compile_.add_argument("--target", default="zipapp", metavar="NAME", help="what to pack it into (default: zipapp)")
     compile_.add_argument("--debug", action="store_true", help="emit an event before and after each step")
     compile_.add_argument("--emit-source", action="store_true", help="print the generated program instead")
     compile_.add_argument("--emit-plan", action="store_true", help="print the plan instead")
@@ -91,7 +98,13 @@ def load_children(pairs: list[str]) -> dict[str, dict[str, Any]]:
 
 
 def compile_document(
-    name: str, children: list[str], *, tenant: str = "default", debug: bool = False, warnings: bool = True
+    name: str,
+    children: list[str],
+    *,
+    tenant: str = "default",
+    debug: bool = False,
+    target: str = "zipapp",
+    warnings: bool = True,
 ) -> CompilationResult:
     """Compile the scenario in a file. Raises `ScenarioInvalid` after its findings were printed."""
     from runtara_framework.compiler import ChildScenario, CompilationInput, compile_scenario
@@ -109,6 +122,7 @@ def compile_document(
                 version=1,
                 execution_graph=document,
                 debug_mode=debug,
+                target=target,
                 child_scenarios=[
                     ChildScenario(scenario_id=child_id, execution_graph=graph)
                     for child_id, graph in load_children(children).items()
@@ -141,14 +155,18 @@ def _validate(args: argparse.Namespace) -> int:
 
 
 def _compile(args: argparse.Namespace) -> int:
-    result = compile_document(args.scenario, args.child, debug=args.debug)
+    from runtara_framework.compiler.targets import load_target
+
+    suffix = load_target(args.target).suffix  # refused even where only the plan is wanted
+    showing = args.emit_plan or args.emit_source
+    result = compile_document(args.scenario, args.child, debug=args.debug, target="zipapp" if showing else args.target)
     if args.emit_plan:
         print(result.plan)
     if args.emit_source:
         print(result.source)
-    if not (args.emit_plan or args.emit_source):
+    if not showing:
         stem = Path(args.scenario).stem if args.scenario != "-" else "scenario"
-        _write_image(args.output or Path(f"{stem}.pyz"), result.binary, result.binary_checksum)
+        _write_image(args.output or Path(f"{stem}{suffix}"), result.binary, result.binary_checksum)
     return 0
 
 

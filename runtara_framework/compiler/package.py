@@ -1,7 +1,8 @@
 """`compile_scenario`: from a scenario to an image, a file that runs by itself.
 
-The image is a zipapp: `__main__.py`, `program.py` (generated), `scenario.json`, `children/…`, and `runtara.json`, the
-manifest. Equal inputs give equal bytes, and are compiled once: results are kept by the content of the input.
+The image has `__main__.py`, `program.py` (generated), `scenario.json`, `children/…`, and `runtara.json`, the manifest; a
+target packs them into one file, by default a zipapp. Equal inputs give equal bytes, and are compiled once: results are
+kept by the content of the input.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ import msgspec
 from runtara_framework import __version__
 from runtara_framework.compiler.codegen import Capabilities, Child, Program, generate
 from runtara_framework.compiler.plan import render
+from runtara_framework.compiler.targets import DEFAULT_TARGET, load_target
 from runtara_framework.dsl.fields import FieldType, Variable
 from runtara_framework.dsl.models import ExecutionGraph, Scenario
 from runtara_framework.dsl.validation import validate
 from runtara_framework.dsl.validation.findings import Finding
 from runtara_framework.errors import CompilationFailed, ScenarioInvalid
-from runtara_framework.packaging import write_zipapp
 
 if TYPE_CHECKING:
     from runtara_framework.agents.registry import AgentRegistry
@@ -34,7 +35,9 @@ if TYPE_CHECKING:
 FORMAT = 1
 """Of the manifest and of what the program expects of the runtime."""
 KEPT = 64
-"""Results that are kept in memory."""
+"""Results that are kept in memory,"""
+KEPT_BYTES = 64 * 2**20
+"""and how large their images may be together; the newest is kept in any case."""
 ENTRY = "from program import main\nfrom runtara_framework.sdk.bootstrap import run\n\nrun(main)\n"
 
 
@@ -61,6 +64,7 @@ class CompilationInput:
     child_scenarios: Sequence[ChildScenario] = ()
     connection_service_url: str | None = None
     default_variables: Mapping[str, Any] = field(default_factory=dict)  # beside, and instead of, those declared
+    target: str = DEFAULT_TARGET  # what to pack it into: the name of an entry point in group `runtara.targets`
 
 
 @dataclass(frozen=True)
@@ -94,10 +98,11 @@ _lock = Lock()
 def compile_scenario(
     given: CompilationInput, *, agents: AgentRegistry | None = None, output_dir: Path | None = None
 ) -> CompilationResult:
-    """Compile a scenario. With `output_dir` the image is also written there, as `<scenario>-<version>.pyz`.
+    """Compile a scenario. With `output_dir` the image is also written there, as `<scenario>-<version>` and the suffix of
+    the target (`.pyz`).
 
     `agents` are those that steps may use; by default the ones installed here. Raises `ScenarioInvalid` with every finding,
-    `CompilationFailed` for what validates but cannot be compiled."""
+    `CompilationFailed` for what validates but cannot be compiled; `DriverNotFound` for a target that is not installed."""
     registry = agents if agents is not None else _installed()
     key = _fingerprint(given, registry)
     with _lock:
@@ -108,11 +113,11 @@ def compile_scenario(
         result = _compile(given, registry)
         with _lock:
             _kept[key] = result
-            while len(_kept) > KEPT:
+            while len(_kept) > KEPT or (len(_kept) > 1 and sum(r.binary_size for r in _kept.values()) > KEPT_BYTES):
                 _kept.popitem(last=False)
     if output_dir is None:
         return result
-    path = output_dir / f"{_file_name(given.scenario_id)}-{given.version}.pyz"
+    path = output_dir / f"{_file_name(given.scenario_id)}-{given.version}{load_target(given.target).suffix}"
     output_dir.mkdir(parents=True, exist_ok=True)
     path.write_bytes(result.binary)
     path.chmod(0o755)
@@ -120,6 +125,7 @@ def compile_scenario(
 
 
 def _compile(given: CompilationInput, registry: AgentRegistry) -> CompilationResult:
+    target = load_target(given.target)
     scenario, children, warnings = _validated(given, registry)
     graph = _with_defaults(scenario.execution_graph, given.default_variables)
     try:
@@ -142,7 +148,7 @@ def _compile(given: CompilationInput, registry: AgentRegistry) -> CompilationRes
         "scenario.json": _json(_plain(given.execution_graph)),
         **{f"children/{number}.json": _json(_plain(child.graph)) for number, child in enumerate(program.children)},
     }
-    binary = write_zipapp(files, manifest)
+    binary = target.pack(files, manifest)
     return CompilationResult(
         binary=binary,
         binary_size=len(binary),
@@ -277,6 +283,7 @@ def _fingerprint(given: CompilationInput, registry: AgentRegistry) -> str:
         given.version,
         given.debug_mode,
         given.connection_service_url,
+        given.target,
         _plain(given.execution_graph),
         dict(given.default_variables),
         [

@@ -19,6 +19,7 @@ from runtara_framework.errors import (
 from runtara_framework.spec.driver import Driver, DriverContext, Kind
 
 D = TypeVar("D", bound=Driver)
+P = TypeVar("P")  # a contract class: of drivers, or of targets
 
 
 class _Loader(NamedExtensionManager[Any]):
@@ -39,8 +40,8 @@ def available(kind: Kind[Any]) -> list[str]:
     return sorted({entry_point.name for entry_point in entry_points(group=kind.group)})
 
 
-def load(kind: Kind[D], name: str) -> type[D]:
-    """The driver class of that name.
+def load(kind: Kind[P], name: str) -> type[P]:
+    """The class of that name, a driver or a target.
 
     Raises `DriverNotFound`, `DriverAmbiguous`, `DriverBroken` or `DriverIncompatible`, each naming the distribution.
     """
@@ -68,7 +69,7 @@ def load(kind: Kind[D], name: str) -> type[D]:
     return _check(kind, where, found[0].plugin, owners[0])
 
 
-def _check(kind: Kind[D], where: str, plugin: object, distribution: str) -> type[D]:
+def _check(kind: Kind[P], where: str, plugin: object, distribution: str) -> type[P]:
     if not (isinstance(plugin, type) and issubclass(plugin, kind.base)):
         raise DriverBroken(f"{where} from {distribution} is {plugin!r}, which does not subclass {kind.base.__name__}")
     declared = getattr(plugin, "api", None)

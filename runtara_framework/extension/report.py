@@ -17,9 +17,10 @@ from runtara_framework.spec.driver import Kind
 from runtara_framework.spec.persistence import PERSISTENCE
 from runtara_framework.spec.runner import RUNNER
 from runtara_framework.spec.scheduler import SCHEDULER
+from runtara_framework.spec.target import TARGET
 from runtara_framework.spec.transport import TRANSPORT
 
-KINDS: tuple[Kind[Any], ...] = (PERSISTENCE, RUNNER, TRANSPORT, SCHEDULER)
+KINDS: tuple[Kind[Any], ...] = (PERSISTENCE, RUNNER, TRANSPORT, SCHEDULER, TARGET)
 
 
 class PluginInfo(Record):

@@ -71,14 +71,15 @@ class Driver:
         """Acquire what the driver needs. Raises `DriverUnavailable` if this machine lacks it."""
 
 
-D = TypeVar("D", bound=Driver)
+P = TypeVar("P")
 
 
 @dataclass(frozen=True)
-class Kind(Generic[D]):
-    """A kind of driver: its entry-point group, its contract and the contract's version that this kernel speaks."""
+class Kind(Generic[P]):
+    """A kind of plugin of which one is picked by name, a `Driver` or a `Target`: its entry-point group, its contract and
+    the contract's version that this kernel speaks."""
 
-    name: str  # "runner"; also its table in runtara.toml
+    name: str  # "runner"; a driver's also its table in runtara.toml
     group: str  # "runtara.runners"
-    base: type[D]
+    base: type[P]
     api: int
