@@ -27,13 +27,21 @@ from runtara_framework.storage.migrations import (
 
 LOCK = 0x52554E54415241  # "RUNTARA": one migration at a time on a database server
 
-CONTAINS = """
+# The queries' search in payloads, as `files._contains` does it for SQLite. What is no UTF-8 is searched byte by byte:
+# `escape` writes a backslash as two and any other strange byte as \nnn, which becomes a question mark.
+CONTAINS = r"""
 CREATE OR REPLACE FUNCTION runtara_contains(payload bytea, needle text) RETURNS boolean
 LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+  haystack text;
 BEGIN
-  RETURN position(lower(needle) IN lower(convert_from(payload, 'UTF8'))) > 0;
-EXCEPTION WHEN character_not_in_repertoire OR untranslatable_character THEN
-  RETURN position(lower(needle) IN lower(encode(payload, 'escape'))) > 0;
+  BEGIN
+    haystack := convert_from(payload, 'UTF8');
+  EXCEPTION WHEN character_not_in_repertoire OR untranslatable_character THEN
+    haystack := replace(encode(payload, 'escape'), '\\', chr(1));
+    haystack := replace(regexp_replace(haystack, '\\[0-7]{3}', '?', 'g'), chr(1), '\');
+  END;
+  RETURN position(lower(needle) IN lower(haystack)) > 0;
 END $$
 """
 
