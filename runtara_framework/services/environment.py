@@ -24,7 +24,6 @@ from runtara_framework.errors import (
     PayloadTooLarge,
     ServerStopping,
 )
-from runtara_framework.faults import fault_point
 from runtara_framework.model import Event, Image, Instance, NewInstance
 from runtara_framework.protocol import messages as m
 from runtara_framework.protocol.channel import Body
@@ -117,7 +116,6 @@ class EnvironmentService:
         if request.timeout_seconds is not None and request.timeout_seconds <= 0:
             raise InvalidRequest(f"timeout_seconds must be positive, not {request.timeout_seconds:g}")
         image = await self._persistence.get_image(request.tenant_id, request.image_id)
-        fault_point("create.before_commit")
         created = await self._persistence.create_instance(
             NewInstance(
                 tenant_id=request.tenant_id,
@@ -130,7 +128,6 @@ class EnvironmentService:
             max_pending=self._settings.server.max_pending_instances,
             now_ms=self._clock.now_ms(),
         )
-        fault_point("create.after_commit")
         self._notifier.changed(created.change)
         return m.InstanceStarted(instance_id=instance_id, deduplicated=created.change is None)
 

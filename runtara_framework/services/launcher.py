@@ -287,7 +287,6 @@ class Launcher:
         self.poke()
 
     async def _settle(self, launch: Launch, verdict: Verdict, exit: Exit | None = None) -> None:
-        fault_point("settle.before_commit")
         while True:
             try:
                 change = await self._persistence.settle_launch(
@@ -300,7 +299,6 @@ class Launcher:
             except StorageError as error:
                 logger.error("settling %s failed, trying again in a second: %s", launch.instance_id, error)
                 await self._clock.sleep_until(self._clock.now_ms() + 1000)
-        fault_point("settle.after_commit")
         self._notifier.changed(change)
 
     async def _stop(self, live: _Live, grace_seconds: float) -> None:

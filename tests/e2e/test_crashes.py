@@ -26,6 +26,7 @@ INSTANCE_POINTS = [
     "instance.after_complete",
 ]
 SERVER_POINTS = [
+    "create.before_commit",
     "create.after_commit",
     "claim.after_commit",
     "launch.after_spawn",
@@ -147,6 +148,20 @@ async def test_a_sleeper_whose_time_came_while_the_server_was_down_wakes_at_its_
     server.start("sleep.hold_below_seconds=0.1")
     async with ManagementSdk(server.address, tenant_id="acme") as sdk:
         assert (await until_status(sdk, started.instance_id, "completed")).output == {"slept": True}
+
+
+async def test_a_server_killed_just_after_it_woke_somebody_wakes_it_again(server: Server) -> None:
+    server.start("sleep.hold_below_seconds=0.1", fault="wake.after_claim")
+    with pytest.raises(ConnectionFailed):
+        async with ManagementSdk(server.address, tenant_id="acme") as sdk:
+            image = await sdk.register_image(name="sleeper", binary=programs.SLEEPER)
+            await sdk.start_instance(image_id=image.image_id, instance_id="it", input={"sleep_ms": 300})
+            await until_status(sdk, "it", "completed")
+    assert server.wait_dead() == -signal.SIGKILL
+    server.start("sleep.hold_below_seconds=0.1")
+    async with ManagementSdk(server.address, tenant_id="acme") as sdk:
+        info = await until_status(sdk, "it", "completed")
+    assert (info.output, info.launches) == ({"slept": True}, 2)
 
 
 async def test_a_clean_stop_ends_the_processes_and_a_start_goes_on(server: Server) -> None:
