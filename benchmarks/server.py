@@ -40,13 +40,15 @@ def running(*settings: str) -> Iterator[Server]:
         process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ)
         assert process.stderr is not None
         addresses: dict[str, str] = {}
+        said = ""
         for line in process.stderr:
+            said += line
             if line.strip() == "ready":
                 break
             protocol, _, address = line.strip().partition(": ")
             addresses[f"{protocol} {address.partition('://')[0]}"] = address
         else:
-            raise SystemExit(f"the server did not start (exit code {process.wait()})")
+            raise SystemExit(f"the server did not start: {said}")
         try:
             yield Server(process, addresses, started)
         finally:
