@@ -111,6 +111,7 @@ class Launch(Record):
     timeout_ms: int | None = None  # the instance's running time over all launches; None = no limit
     remaining_ms: int | None = None  # what is left of it
     restarts: int = 0
+    cancelled: bool = False  # a cancel waits: it is launched, or goes on, to obey that
     handle: dict[str, Any] | None = None  # what the runner needs to find the process again
     ended_at_ms: int | None = None
 

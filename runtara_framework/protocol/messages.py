@@ -72,6 +72,7 @@ class Registered(Response):
     now_ms: int
     started_at_ms: int  # when the instance first ran: the same on every replay
     hold_below_ms: int  # a sleep or wait that is longer leaves the process
+    remaining_ms: int | None = None  # running time that is left to the instance; None: no limit
 
 
 class LoadCheckpoints(Request):
@@ -136,6 +137,8 @@ class Suspend(Request):
     reason: str  # paused | sleeping | waiting_signal | draining | breakpoint
     wake_at_ms: int | None = None
     signal_keys: list[str] = []
+    waits: list[str] = []  # checkpoints of those waits; one that exists has its answer: not suspended
+    reached: list[str] = []  # breakpoints: checkpoints that are written together with the suspension
 
 
 class Suspended(Response):
@@ -201,7 +204,8 @@ class PolledSignals(Response):
 
 
 class AcknowledgeSignal(Request):
-    """The instance obeyed: cancel makes it CANCELLED, pause makes it SUSPENDED, resume changes nothing."""
+    """The instance obeyed: cancel makes it CANCELLED, pause makes it SUSPENDED, resume changes nothing. If a cancel has come
+    after the pause, the instance is launched again to obey that."""
 
     instance_id: str
     signal_type: str
@@ -401,7 +405,8 @@ class Instances(Response):
 
 
 class SendSignal(Request):
-    """`signal_type`: cancel | pause | resume."""
+    """`signal_type`: cancel | pause | resume. The payload of a cancel is the program's; if it is an object with a member
+    `compensate` that is true, the compensations with the trigger `manual` run, too."""
 
     tenant_id: str
     instance_id: str

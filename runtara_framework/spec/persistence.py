@@ -81,7 +81,8 @@ class TakenSignal(Record):
 
 
 class SignalSent(Record):
-    """`signal` is set if it now waits for the instance; `change` if it took effect at once."""
+    """`signal` is set if it now waits for the instance; `change` if the status changed at once (both: the instance is
+    launched to obey it)."""
 
     signal: Signal | None
     change: Change | None
@@ -211,10 +212,11 @@ class Persistence(Driver, ABC):
 
     @abstractmethod
     async def send_signal(
-        self, tenant_id: str, instance_id: str, signal_type: str, payload: bytes, *, now_ms: int
+        self, tenant_id: str, instance_id: str, signal_type: str, payload: bytes, *, deliver: bool = False, now_ms: int
     ) -> SignalSent:
-        """cancel: CANCELLED at once if no launch has claimed it (PENDING) or it is SUSPENDED, else it waits to be
-        delivered. pause: SUSPENDED/paused at once if it is SUSPENDED for another reason (its due time is dropped), nothing if
+        """cancel: it waits to be delivered if a launch runs or has claimed the instance. Otherwise (SUSPENDED, or PENDING
+        and unclaimed) the instance is CANCELLED at once, unless `deliver` (its program does something when it is
+        cancelled) and it has run before: then it becomes PENDING, due now, and its next launch obeys. pause: SUSPENDED/paused at once if it is SUSPENDED for another reason (its due time is dropped), nothing if
         it is paused, else it waits. resume: SUSPENDED becomes PENDING; a pause that still waits is withdrawn; otherwise
         `InvalidState`. Any signal to an ended instance: `InvalidState`. A signal that waits already is not doubled.
         Raises `InstanceNotFound`."""
@@ -253,11 +255,15 @@ class Persistence(Driver, ABC):
         """The launches that this node claimed and that have not been settled."""
 
     @abstractmethod
-    async def settle_launch(self, ref: LaunchRef, exit: Exit | None, verdict: Verdict, *, now_ms: int) -> Change | None:
+    async def settle_launch(
+        self, ref: LaunchRef, exit: Exit | None, verdict: Verdict, *, deliver: bool = False, now_ms: int
+    ) -> Change | None:
         """The process is gone. Records how (usage adds up, stderr and exit code are kept, running time is added to the
         instance's) and ends the launch row; idempotent. If the instance is still PENDING or RUNNING in this epoch (so the
         program did not report how it ended), applies the verdict; a later epoch or any other status is left alone. A
-        signal `cancel` that waits turns Requeue and Restart into CANCELLED, a waiting `pause` into SUSPENDED/paused."""
+        signal `cancel` that waits turns Requeue and Restart into CANCELLED, a waiting `pause` into SUSPENDED/paused. With
+        `deliver` (as for `send_signal`), an instance that has run is launched again to obey the cancel, as the verdict
+        says, so that what it does when it is cancelled goes on after a crash; a used-up Restart is then CANCELLED."""
 
     @abstractmethod
     async def register(self, ref: LaunchRef, *, checkpoint_id: str | None, now_ms: int) -> Registration:
@@ -285,11 +291,15 @@ class Persistence(Driver, ABC):
         *,
         wake_at_ms: int | None,
         signal_keys: Sequence[str],
+        waits: Sequence[str] = (),
+        reached: Sequence[str] = (),
         now_ms: int,
     ) -> Change | None:
         """RUNNING becomes SUSPENDED. None, and nothing written, if it would have to wake at once: `wake_at_ms` has passed,
-        a custom signal of one of the keys is stored, or (unless `reason` is paused) a signal waits. A repeated call of this
-        epoch while it is SUSPENDED answers a change with `before` SUSPENDED."""
+        a custom signal of one of the keys is stored, one of the checkpoints `waits` exists (a `take_signal` whose answer was
+        lost has consumed the signal), a cancel waits, or a pause waits (which the reasons paused and breakpoint obey). The
+        checkpoints `reached` (breakpoints; those that do not exist yet, as `true`) are written with the transition. A
+        repeated call of this epoch while it is SUSPENDED answers a change with `before` SUSPENDED."""
 
     @abstractmethod
     async def finish(
@@ -308,7 +318,9 @@ class Persistence(Driver, ABC):
     @abstractmethod
     async def acknowledge_signal(self, ref: LaunchRef, signal_type: str, *, now_ms: int) -> Change | None:
         """The instance obeyed: the waiting signals of this type are done with; cancel makes it CANCELLED/cancelled, pause
-        SUSPENDED/paused. None if there is nothing of the kind or it was acknowledged before (a repeated call)."""
+        SUSPENDED/paused. A cancel that waits beside the pause is not lost with the process: RUNNING becomes PENDING, so that
+        the next launch obeys it (CANCELLED without an image: nobody would launch it). None if there is nothing of the kind
+        or it was acknowledged before (a repeated call)."""
 
     @abstractmethod
     async def pending_signals(self, ref: LaunchRef) -> list[Signal]:

@@ -91,9 +91,11 @@ class SqlPersistence(Persistence):
         return await self._read(instances.count_active)
 
     async def send_signal(
-        self, tenant_id: str, instance_id: str, signal_type: str, payload: bytes, *, now_ms: int
+        self, tenant_id: str, instance_id: str, signal_type: str, payload: bytes, *, deliver: bool = False, now_ms: int
     ) -> SignalSent:
-        return await self._write(signals.send, tenant_id, instance_id, signal_type, payload, now_ms=now_ms)
+        return await self._write(
+            signals.send, tenant_id, instance_id, signal_type, payload, deliver=deliver, now_ms=now_ms
+        )
 
     async def send_custom_signal(
         self, tenant_id: str, instance_id: str, signal_key: str, payload: bytes, *, now_ms: int
@@ -117,8 +119,10 @@ class SqlPersistence(Persistence):
     async def live_launches(self, node_id: str) -> list[Launch]:
         return await self._read(launches.live, node_id)
 
-    async def settle_launch(self, ref: LaunchRef, exit: Exit | None, verdict: Verdict, *, now_ms: int) -> Change | None:
-        change = await self._write(settlement.settle, ref, exit, verdict, now_ms=now_ms)
+    async def settle_launch(
+        self, ref: LaunchRef, exit: Exit | None, verdict: Verdict, *, deliver: bool = False, now_ms: int
+    ) -> Change | None:
+        change = await self._write(settlement.settle, ref, exit, verdict, deliver=deliver, now_ms=now_ms)
         fault_point("settle.after_commit")
         return change
 
@@ -145,10 +149,19 @@ class SqlPersistence(Persistence):
         *,
         wake_at_ms: int | None,
         signal_keys: Sequence[str],
+        waits: Sequence[str] = (),
+        reached: Sequence[str] = (),
         now_ms: int,
     ) -> Change | None:
         return await self._write(
-            launches.suspend, ref, reason, wake_at_ms=wake_at_ms, signal_keys=signal_keys, now_ms=now_ms
+            launches.suspend,
+            ref,
+            reason,
+            wake_at_ms=wake_at_ms,
+            signal_keys=signal_keys,
+            waits=waits,
+            reached=reached,
+            now_ms=now_ms,
         )
 
     async def finish(

@@ -44,6 +44,7 @@ class Model:
     checkpoints: list[str] = field(default_factory=list)
     restarts: int = 0
     progress: bool = False  # a new checkpoint since the last crash
+    ran: bool = False
 
     def move(self, status: Status, reason: Reason | None = None, due_ms: int | None = None) -> Status:
         self.status, self.reason, self.due_ms = status, reason, due_ms
@@ -69,7 +70,7 @@ class Model:
             return self.move(P, due_ms=self.due_ms)
         return None
 
-    def send(self, signal: str, now: int) -> Any:
+    def send(self, signal: str, now: int, deliver: bool = False) -> Any:
         if self.status in TERMINAL:
             return InvalidState
         if signal == "resume":
@@ -81,7 +82,11 @@ class Model:
                 return None
             return InvalidState
         if signal == "cancel" and (self.status is S or (self.status is P and not self.claimed)):
-            return self.move(X, Reason.CANCELLED)
+            if not deliver or not self.ran:
+                return self.move(X, Reason.CANCELLED)
+            self.signals.add("cancel")
+            waits = self.status is P and self.due_ms is not None and self.due_ms <= now
+            return None if waits else self.move(P, due_ms=now)
         if signal == "pause" and self.status is S:
             return None if self.reason is Reason.PAUSED else self.move(S, Reason.PAUSED)
         self.signals.add(signal)
@@ -99,14 +104,15 @@ class Model:
         self.epoch += 1
         return self.move(X, Reason.STOPPED)
 
-    def settle(self, epoch: int, verdict: str, now: int) -> Any:
+    def settle(self, epoch: int, verdict: str, now: int, deliver: bool = False) -> Any:
         if epoch in self.settled or epoch == 0:
             return None
         self.settled.add(epoch)
         if epoch != self.epoch or not self.claimed or self.status not in (P, R):
             return None
+        obeys = deliver and self.ran and "cancel" in self.signals
         if verdict in ("requeue", "restart") and "cancel" in self.signals:
-            verdict = "cancel"
+            verdict = verdict if obeys else "cancel"
         elif verdict in ("requeue", "restart") and "pause" in self.signals and self.status is R:
             self.signals.discard("pause")
             return self.move(S, Reason.PAUSED)
@@ -116,7 +122,8 @@ class Model:
         if verdict == "restart":
             crashes = 0 if self.progress else self.restarts
             if crashes >= RESTART.max_restarts:
-                return self.move(F, RESTART.reason)
+                self.signals -= {"cancel"} if obeys else set()
+                return self.move(X, Reason.CANCELLED) if obeys else self.move(F, RESTART.reason)
             self.restarts, self.progress = crashes + 1, False
             return self.move(P, due_ms=now + RESTART.delays_ms[min(crashes, len(RESTART.delays_ms) - 1)])
         return self.move(F, Reason.TIMEOUT) if verdict == "fail" else self.move(P, due_ms=now)
@@ -128,7 +135,10 @@ class Model:
             return error
         if self.status is R:
             return None
-        return self.move(R) if self.claimed else (StaleLaunch, InvalidState)
+        if not self.claimed:
+            return (StaleLaunch, InvalidState)
+        self.ran = True
+        return self.move(R)
 
     def save(self, epoch: int, name: str) -> Any:
         if error := self.fence(epoch, R):
@@ -146,16 +156,19 @@ class Model:
             self.save(epoch, f"wait-{key}")
         return None
 
-    def suspend(self, epoch: int, reason: Reason, due_ms: int | None, key: str | None) -> Any:
+    def suspend(self, epoch: int, reason: Reason, due_ms: int | None, key: str | None, reached: str = "") -> Any:
         if error := self.fence(epoch, R, S):
             return error
         if self.status is S:
             return S
-        over = bool(self.signals) if reason is not Reason.PAUSED else "cancel" in self.signals
-        if over or key in self.custom:
+        stops = reason in (Reason.PAUSED, Reason.BREAKPOINT)
+        over = "cancel" in self.signals if stops else bool(self.signals)
+        if over or key in self.custom or f"wait-{key}" in self.checkpoints:
             return None
-        if reason is Reason.PAUSED:
+        if stops:
             self.signals.discard("pause")
+        if reached:
+            self.save(epoch, reached)
         self.move(S, reason, due_ms)
         self.key = key
         return S
@@ -167,11 +180,14 @@ class Model:
             return None
         return self.move(status, Reason.APPLICATION_ERROR if status is F else None)
 
-    def acknowledge(self, epoch: int, signal: str) -> Any:
+    def acknowledge(self, epoch: int, signal: str, now: int) -> Any:
         if error := self.fence(epoch):
             return error
         if signal not in self.signals or self.status in TERMINAL:
             return None
+        if signal != "cancel" and "cancel" in self.signals and self.status is R:
+            self.signals.discard(signal)
+            return self.move(P, due_ms=now)
         after, reason = (X, Reason.CANCELLED) if "cancel" in self.signals else (S, Reason.PAUSED)
         if self.status is P and after is S:
             return InvalidState
@@ -195,11 +211,16 @@ def _step(
             return lambda m, now: m.stop(), lambda w, ref: w.stop(ref)
         case ("send", signal):
             return lambda m, now: m.send(signal, now), lambda w, ref: w.send(ref, signal)
+        case ("deliver", signal):
+            return lambda m, now: m.send(signal, now, True), lambda w, ref: w.send(ref, signal, deliver=True)
         case ("custom", key):
             return lambda m, now: m.send_custom(key, now), lambda w, ref: w.send_custom(ref, key)
-        case ("settle", verdict):
+        case ("settle", verdict, *deliver):
             named = {"restart": RESTART, "fail": FAIL, "cancel": Cancel(reason=Reason.CANCELLED)}.get(verdict)
-            return lambda m, now: m.settle(epoch, verdict, now), lambda w, ref: w.settle(ref, named, CRASH)
+            return (
+                lambda m, now: m.settle(epoch, verdict, now, bool(deliver)),
+                lambda w, ref: w.settle(ref, named, CRASH, deliver=bool(deliver)),
+            )
         case ("register",):
             return lambda m, now: m.register(epoch), lambda w, ref: w.register(ref)
         case ("save", name):
@@ -214,7 +235,12 @@ def _step(
         case ("wait", key):
             return (
                 lambda m, now: m.suspend(epoch, Reason.WAITING_SIGNAL, None, key),
-                lambda w, ref: w.suspend(ref, Reason.WAITING_SIGNAL, None, (key,)),
+                lambda w, ref: w.suspend(ref, Reason.WAITING_SIGNAL, None, (key,), waits=(f"wait-{key}",)),
+            )
+        case ("breakpoint",):
+            return (
+                lambda m, now: m.suspend(epoch, Reason.BREAKPOINT, None, None, "s1"),
+                lambda w, ref: w.suspend(ref, Reason.BREAKPOINT, reached=("s1",)),
             )
         case ("pause",):
             return (
@@ -224,13 +250,20 @@ def _step(
         case ("finish", status):
             return lambda m, now: m.finish(epoch, status), lambda w, ref: w.finish(ref, status)
         case ("acknowledge", signal):
-            return lambda m, now: m.acknowledge(epoch, signal), lambda w, ref: w.acknowledge(ref, signal)
+            return lambda m, now: m.acknowledge(epoch, signal, now), lambda w, ref: w.acknowledge(ref, signal)
     raise AssertionError(operation)
 
 
-_SIGNALS = [("send", "cancel"), ("send", "pause"), ("send", "resume")]
+_SIGNALS = [("send", "cancel"), ("deliver", "cancel"), ("send", "pause"), ("send", "resume")]
 _CUSTOM = [("custom", "a"), ("custom", "b")]
-_SETTLE = [("settle", "requeue"), ("settle", "restart"), ("settle", "fail"), ("settle", "cancel")]
+_SETTLE: list[tuple[Any, ...]] = [
+    ("settle", "requeue"),
+    ("settle", "requeue", "deliver"),
+    ("settle", "restart"),
+    ("settle", "restart", "deliver"),
+    ("settle", "fail"),
+    ("settle", "cancel"),
+]
 _PROGRAM = [
     ("save", "s1"),
     ("save", "s2"),
@@ -242,6 +275,7 @@ _PROGRAM = [
     ("sleep", 1),
     ("sleep", NAP_MS),
     ("pause",),
+    ("breakpoint",),
     ("acknowledge", "cancel"),
     ("acknowledge", "pause"),
     ("acknowledge", "resume"),
@@ -259,12 +293,14 @@ _ANYTHING: list[tuple[Any, ...]] = [
 ]
 _LIKELY: dict[Any, list[tuple[Any, ...]]] = {
     # By status, and for PENDING by whether it is claimed: what leads on, several times.
-    (P, False): [("claim",)] * 6 + [("send", "pause"), *_CUSTOM],
+    (P, False): [("claim",)] * 6 + [("send", "pause"), ("deliver", "cancel"), *_CUSTOM],
     (P, True): [("register",)] * 5 + [("settle", "restart")] * 3 + [("settle", "requeue"), ("send", "pause")],
     R: [*_PROGRAM, ("send", "pause"), ("send", "cancel"), *_CUSTOM]
-    + [("settle", "restart")] * 5
-    + [("settle", "requeue")],
-    S: [("wake",)] * 4 + [("send", "resume"), ("send", "pause"), *_CUSTOM, ("sleep", 1), *_SETTLE],
+    + [("settle", "restart")] * 3
+    + [("settle", "restart", "deliver")] * 3
+    + [("settle", "requeue", "deliver")],
+    S: [("wake",)] * 4
+    + [("send", "resume"), ("send", "pause"), ("deliver", "cancel"), *_CUSTOM, ("sleep", 1), *_SETTLE],
 }
 
 

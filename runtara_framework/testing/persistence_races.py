@@ -145,11 +145,73 @@ class RacePromises:
             if status is Status.RUNNING:
                 assert await one.waiting(ref) == ["cancel"]
 
+    @pytest.mark.parametrize("first", ["suspend", "cancel"])
+    async def test_a_cancel_to_be_delivered_is_never_lost_between_suspending_and_sleeping(
+        self, worlds: tuple[World, World], first: str
+    ) -> None:
+        one, two = worlds
+        for reason in (Reason.SLEEPING, Reason.PAUSED, Reason.BREAKPOINT):
+            ref = await one.running()
+            calls: list[Awaitable[Any]] = [one.suspend(ref, reason), two.send(ref, "cancel", deliver=True)]
+            await at_once(*(calls if first == "suspend" else reversed(calls)))
+            status, _ = await one.status(ref)
+            assert status in (Status.RUNNING, Status.PENDING)
+            current = ref if status is Status.RUNNING else await one.relaunch(ref)
+            assert await one.waiting(current) == ["cancel"]
+            await two.acknowledge(current, "cancel")
+
+    async def test_a_cancel_to_be_delivered_and_a_wake_launch_once(self, worlds: tuple[World, World]) -> None:
+        one, two = worlds
+        for _ in range(5):
+            ref = await one.in_state("waiting")
+            now = one.tick(2 * DAY_MS)
+            await at_once(
+                one.send(ref, "cancel", deliver=True),
+                two.persistence.claim_due(limit=1, now_ms=now),
+                one.send(ref, "cancel", deliver=True),
+                two.send_custom(ref, "approval"),
+            )
+            current = await one.relaunch(ref)
+            assert await one.waiting(current) == ["cancel"]
+            await one.acknowledge(current, "cancel")
+            assert await two.claim() == []
+
+    async def test_a_crash_and_a_cancel_to_be_delivered_lead_to_one_launch_that_obeys(
+        self, worlds: tuple[World, World]
+    ) -> None:
+        one, two = worlds
+        for _ in range(5):
+            ref = await one.running()
+            await at_once(one.settle(ref, RESTART, CRASH, deliver=True), two.send(ref, "cancel", deliver=True))
+            one.tick(DAY_MS)
+            current = await one.relaunch(ref)
+            assert await one.waiting(current) == ["cancel"]
+            await one.acknowledge(current, "cancel")
+
+    @pytest.mark.parametrize("first", ["suspend", "take"])
+    async def test_no_process_leaves_a_wait_that_a_lost_call_has_answered(
+        self, worlds: tuple[World, World], first: str
+    ) -> None:
+        one, two = worlds
+        for _ in range(5):
+            ref = await one.running()
+            await one.send_custom(ref, "k", b"x")
+            # The call whose connection died is still on its way when the program, which looked in vain, wants to leave.
+            calls: list[Awaitable[Any]] = [
+                one.suspend(ref, Reason.WAITING_SIGNAL, None, ("k",), waits=("wait",)),
+                two.take(ref, "k", "wait"),
+            ]
+            await at_once(*(calls if first == "suspend" else reversed(calls)))
+            assert await one.status(ref) == (Status.RUNNING, None)
+            assert await one.take(ref, "k", "wait") == b"x"
+            await one.finish(ref)
+
     async def test_a_pause_and_a_cancel_at_once_end_cancelled(self, worlds: tuple[World, World]) -> None:
         one, two = worlds
         ref = await one.running()
         await at_once(one.send(ref, "pause"), two.send(ref, "cancel"))
         await at_once(one.acknowledge(ref, "pause"), two.acknowledge(ref, "cancel"))
+        # If the pause was first, the instance was in the queue for a moment; the cancel is obeyed all the same.
         assert await one.status(ref) == (Status.CANCELLED, Reason.CANCELLED)
 
     async def test_everything_at_once_leaves_one_end_and_one_event_of_it(self, worlds: tuple[World, World]) -> None:

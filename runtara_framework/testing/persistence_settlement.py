@@ -113,6 +113,38 @@ class SettlementPromises:
         assert ended is not None
         assert (ended.after, ended.reason) == (Status.CANCELLED, Reason.CANCELLED)
 
+    @pytest.mark.parametrize("verdict", [Requeue(), RESTART], ids=["requeue", "restart"])
+    async def test_a_waiting_cancel_that_is_to_be_delivered_is_obeyed_by_the_next_launch(
+        self, world: World, verdict: Verdict
+    ) -> None:
+        ref = await world.running()
+        await world.send(ref, "pause")
+        await world.send(ref, "cancel")
+        queued = await world.settle(ref, verdict, CRASH, deliver=True)
+        assert same(queued, change(ref, Status.RUNNING, Status.PENDING))
+        world.tick(DAY_MS)
+        current = await world.relaunch(ref)
+        assert await world.waiting(current) == ["cancel", "pause"]
+
+    async def test_a_waiting_cancel_ends_what_never_ran(self, world: World) -> None:
+        ref = await world.claimed()
+        await world.send(ref, "cancel", deliver=True)
+        ended = await world.settle(ref, RESTART, CRASH, deliver=True)
+        assert same(ended, change(ref, Status.PENDING, Status.CANCELLED, Reason.CANCELLED))
+
+    async def test_crashes_while_obeying_a_cancel_end_cancelled(self, world: World) -> None:
+        ref = await world.running()
+        await world.send(ref, "cancel", deliver=True)
+        for _ in range(2):
+            queued = await world.settle(ref, RESTART, CRASH, deliver=True)
+            assert queued is not None
+            assert queued.after is Status.PENDING
+            world.tick(DAY_MS)
+            ref = await world.relaunch(ref)
+        ended = await world.settle(ref, RESTART, CRASH, deliver=True)
+        assert same(ended, change(ref, Status.RUNNING, Status.CANCELLED, Reason.CANCELLED))
+        assert (await world.look(ref)).error is None
+
     async def test_a_waiting_pause_is_obeyed_when_the_process_is_gone(self, world: World) -> None:
         ref = await world.running()
         await world.send(ref, "pause")

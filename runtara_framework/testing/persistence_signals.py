@@ -10,7 +10,10 @@ from runtara_framework.model import LaunchRef, NewEvent
 from runtara_framework.spec.persistence import Requeue
 from runtara_framework.states import Reason, Status
 from runtara_framework.testing.persistence_world import (
+    CRASH,
     DAY_MS,
+    NODE,
+    RESTART,
     TENANT,
     Snapshot,
     World,
@@ -81,13 +84,98 @@ class SignalPromises:
         current = await world.relaunch(ref)
         assert await world.waiting(current) == []
 
-    async def test_a_cancel_that_came_after_the_pause_was_delivered_is_not_lost(self, world: World) -> None:
+    async def test_a_cancel_that_came_after_the_pause_was_delivered_is_obeyed_by_the_next_launch(
+        self, world: World
+    ) -> None:
         ref = await world.running()
         await world.send(ref, "pause")
         await world.send(ref, "cancel")
-        assert same(
-            await world.acknowledge(ref, "pause"), change(ref, Status.RUNNING, Status.CANCELLED, Reason.CANCELLED)
-        )
+        assert same(await world.acknowledge(ref, "pause"), change(ref, Status.RUNNING, Status.PENDING))
+        assert await world.settle(ref) is None  # its process is gone; the instance has moved on
+        current = await world.relaunch(ref)
+        assert await world.waiting(current) == ["cancel"]
+        await world.acknowledge(current, "cancel")
+        assert await world.status(ref) == (Status.CANCELLED, Reason.CANCELLED)
+
+    async def test_a_cancel_after_the_pause_of_a_program_that_nobody_launches_is_obeyed_at_once(
+        self, world: World
+    ) -> None:
+        ref = await world.persistence.claim_self(TENANT, "own", node_id=NODE, now_ms=world.tick())
+        await world.register(ref)
+        await world.send(ref, "pause")
+        await world.send(ref, "cancel")
+        ended = change(ref, Status.RUNNING, Status.CANCELLED, Reason.CANCELLED)
+        assert same(await world.acknowledge(ref, "pause"), ended)
+
+    # -- a cancel that a launch has to obey -------------------------------------------------------------------
+
+    @pytest.mark.parametrize("state", ["sleeping", "waiting", "paused"])
+    async def test_a_cancel_to_be_delivered_launches_who_is_suspended(self, world: World, state: str) -> None:
+        ref = await world.in_state(state)
+        sent = await world.send(ref, "cancel", b"why", deliver=True)
+        assert sent.change == change(ref, Status.SUSPENDED, Status.PENDING)
+        assert (sent.signal.signal_type, sent.signal.payload) == ("cancel", b"why")
+        again = await world.send(ref, "cancel", b"again", deliver=True)
+        assert (again.signal, again.change) == (sent.signal, None)
+        (launch,) = await world.claim()
+        assert launch.cancelled
+        answer = await world.persistence.register(launch.ref, checkpoint_id=None, now_ms=world.tick())
+        assert answer.signals == [sent.signal]
+        await world.acknowledge(launch.ref, "cancel")
+        assert await world.status(ref) == (Status.CANCELLED, Reason.CANCELLED)
+
+    async def test_a_cancel_to_be_delivered_ends_what_never_ran(self, world: World) -> None:
+        ref = await world.in_state("pending")
+        sent = await world.send(ref, "cancel", deliver=True)
+        assert (sent.signal, sent.change.after) == (None, Status.CANCELLED)
+        claimed = await world.in_state("claimed")
+        await world.settle(claimed)
+        sent = await world.send(claimed, "cancel", deliver=True)
+        assert (sent.signal, sent.change.after) == (None, Status.CANCELLED)
+
+    async def test_a_cancel_to_be_delivered_waits_for_no_restart_delay(self, world: World) -> None:
+        ref = await world.running()
+        await world.settle(ref, RESTART, CRASH)
+        assert await world.claim() == []
+        sent = await world.send(ref, "cancel", deliver=True)
+        assert sent.change == change(ref, Status.PENDING, Status.PENDING)
+        assert await world.waiting(await world.relaunch(ref)) == ["cancel"]
+
+    async def test_a_cancel_to_be_delivered_keeps_the_place_in_the_queue(self, world: World) -> None:
+        ref, other = await world.running(), await world.running()
+        await world.settle(ref)
+        await world.settle(other)
+        sent = await world.send(ref, "cancel", deliver=True)
+        assert sent.change is None
+        assert [launch.instance_id for launch in await world.claim(limit=2)] == [ref.instance_id, other.instance_id]
+
+    @pytest.mark.parametrize("state", ["claimed", "running"])
+    async def test_a_cancel_to_be_delivered_waits_for_the_launch_that_there_is(self, world: World, state: str) -> None:
+        ref = await world.in_state(state)
+        sent = await world.send(ref, "cancel", deliver=True)
+        assert sent.change is None
+        assert await world.waiting(ref) == ["cancel"]
+
+    async def test_a_live_launch_tells_whether_a_cancel_waits(self, world: World) -> None:
+        ref = await world.running()
+        assert [launch.cancelled for launch in await world.persistence.live_launches(NODE)] == [False]
+        await world.send(ref, "pause")
+        assert [launch.cancelled for launch in await world.persistence.live_launches(NODE)] == [False]
+        await world.send(ref, "cancel")
+        assert [launch.cancelled for launch in await world.persistence.live_launches(NODE)] == [True]
+
+    async def test_neither_pause_nor_resume_hold_up_a_cancel_that_is_to_be_obeyed(self, world: World) -> None:
+        ref = await world.in_state("paused")
+        await world.send(ref, "cancel", deliver=True)
+        with pytest.raises(InvalidState):
+            await world.send(ref, "resume")
+        await world.send(ref, "pause")
+        current = await world.relaunch(ref)
+        assert await world.waiting(current) == ["cancel", "pause"]
+        assert await world.suspend(current, Reason.PAUSED) is None
+        assert await world.suspend(current, Reason.BREAKPOINT, reached=("here",)) is None
+        await world.acknowledge(current, "cancel")
+        assert await world.waiting(current) == []
 
     async def test_suspending_as_paused_obeys_the_pause_but_not_over_a_cancel(self, world: World) -> None:
         ref = await world.running()
@@ -205,6 +293,47 @@ class SignalPromises:
         assert await world.status(ref) == (Status.SUSPENDED, Reason.PAUSED)
         await world.send(ref, "resume")
         assert await world.take(await world.relaunch(ref), "approval") == b"yes"
+
+    async def test_nobody_waits_for_what_a_lost_answer_brought(self, world: World, snapshot: Snapshot) -> None:
+        ref = await world.running()
+        await world.send_custom(ref, "approval", b"yes")
+        assert await world.take(ref, "approval", "wait") == b"yes"  # and the answer was lost
+        before = await snapshot()
+        assert await world.suspend(ref, Reason.WAITING_SIGNAL, DAY_MS, ("approval",), waits=("other", "wait")) is None
+        assert await snapshot() == before
+        assert await world.suspend(ref, Reason.WAITING_SIGNAL, DAY_MS, ("approval",), waits=("other",))
+
+    # -- breakpoints ----------------------------------------------------------------------------------------
+
+    async def test_a_breakpoint_is_recorded_with_its_suspension(self, world: World) -> None:
+        ref = await world.running()
+        await world.save(ref, "before", b"1")
+        stopped = await world.suspend(ref, Reason.BREAKPOINT, reached=("here", "there", "before"))
+        assert stopped == change(ref, Status.RUNNING, Status.SUSPENDED, Reason.BREAKPOINT)
+        assert await world.suspend(ref, Reason.BREAKPOINT, reached=("here", "there"))  # a repeated call
+        await world.send(ref, "resume")
+        (launch,) = await world.claim()
+        answer = await world.persistence.register(launch.ref, checkpoint_id=None, now_ms=world.tick())
+        assert [(c.checkpoint_id, c.state) for c in answer.checkpoints] == [
+            ("before", b"1"),
+            ("here", b"true"),
+            ("there", b"true"),
+        ]
+
+    async def test_a_refused_breakpoint_is_not_recorded(self, world: World, snapshot: Snapshot) -> None:
+        ref = await world.running()
+        await world.send(ref, "cancel")
+        before = await snapshot()
+        assert await world.suspend(ref, Reason.BREAKPOINT, reached=("here",)) is None
+        assert await snapshot() == before
+
+    async def test_a_breakpoint_obeys_a_pause(self, world: World) -> None:
+        ref = await world.running()
+        await world.send(ref, "pause")
+        assert await world.suspend(ref, Reason.BREAKPOINT, reached=("here",))
+        assert await world.status(ref) == (Status.SUSPENDED, Reason.BREAKPOINT)
+        await world.send(ref, "resume")
+        assert await world.waiting(await world.relaunch(ref)) == []
 
     # -- suspend and wake -----------------------------------------------------------------------------------
 

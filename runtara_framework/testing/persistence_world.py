@@ -186,6 +186,9 @@ class World:
         reason: Reason = Reason.SLEEPING,
         wake_in_ms: int | None = None,
         keys: tuple[str, ...] = (),
+        *,
+        waits: tuple[str, ...] = (),
+        reached: tuple[str, ...] = (),
     ) -> Change | None:
         """The program leaves its process."""
         now = self.tick()
@@ -194,6 +197,8 @@ class World:
             reason,
             wake_at_ms=None if wake_in_ms is None else now + wake_in_ms,
             signal_keys=keys,
+            waits=waits,
+            reached=reached,
             now_ms=now,
         )
 
@@ -211,14 +216,23 @@ class World:
             now_ms=self.tick(),
         )
 
-    async def settle(self, ref: LaunchRef, verdict: Verdict | None = None, exit: Exit | None = None) -> Change | None:
+    async def settle(
+        self,
+        ref: LaunchRef,
+        verdict: Verdict | None = None,
+        exit: Exit | None = None,
+        *,
+        deliver: bool = False,
+    ) -> Change | None:
         """The process is gone; unless told otherwise, it exited with 0 and nothing is wrong."""
-        return await self.persistence.settle_launch(ref, exit or Exit(code=0), verdict or Requeue(), now_ms=self.tick())
+        return await self.persistence.settle_launch(
+            ref, exit or Exit(code=0), verdict or Requeue(), deliver=deliver, now_ms=self.tick()
+        )
 
-    async def send(self, ref: LaunchRef, signal_type: str, payload: bytes = b"") -> Any:
+    async def send(self, ref: LaunchRef, signal_type: str, payload: bytes = b"", *, deliver: bool = False) -> Any:
         """A product sends a signal."""
         return await self.persistence.send_signal(
-            ref.tenant_id, ref.instance_id, signal_type, payload, now_ms=self.tick()
+            ref.tenant_id, ref.instance_id, signal_type, payload, deliver=deliver, now_ms=self.tick()
         )
 
     async def send_custom(self, ref: LaunchRef, key: str, payload: bytes = b'"yes"') -> Change | None:

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from runtara_framework.storage.queries.instances import QUEUED
 from runtara_framework.storage.queries.parts import INT, Query, p
-from runtara_framework.storage.schema import checkpoints, images, inputs, instances, launches
+from runtara_framework.storage.schema import checkpoints, images, inputs, instances, launches, signals
 
 i, n, m = instances.c, launches.c, images.c
 
@@ -28,10 +28,24 @@ IMAGE = (
 # Asked only if there were crashes: a new checkpoint since the last one forgives them.
 _forgiven = sa.exists().where(checkpoints.c.instance == i.id, checkpoints.c.id > i.restart_seq)
 _restarts = sa.case((i.restarts == 0, sa.literal_column("0")), (_forgiven, sa.literal_column("0")), else_=i.restarts)
+_cancelled = sa.exists().where(
+    signals.c.instance == i.id,
+    signals.c.signal_type == sa.literal_column("'cancel'"),
+    sa.text("signals.done_at_ms IS NULL"),
+)
 
 QUERIES: Mapping[str, Query] = {
     "queue": sa.select(
-        i.id, i.tenant_id, i.instance_id, i.epoch, i.timeout_ms, i.running_ms, inputs.c.env, _restarts, *IMAGE
+        i.id,
+        i.tenant_id,
+        i.instance_id,
+        i.epoch,
+        i.timeout_ms,
+        i.running_ms,
+        inputs.c.env,
+        _restarts,
+        _cancelled,
+        *IMAGE,
     )
     .select_from(instances.join(images, m.image_id == i.image_id).join(inputs, inputs.c.instance == i.id))
     .where(QUEUED, i.wake_at_ms <= p("now_ms"))
@@ -72,6 +86,7 @@ QUERIES: Mapping[str, Query] = {
         i.timeout_ms,
         i.running_ms,
         _restarts,
+        _cancelled,
         n.handle,
         *IMAGE,
     )

@@ -54,6 +54,11 @@ def take_signal(tx: Tx, ref: LaunchRef, signal_key: str, checkpoint_id: str, *, 
     return TakenSignal(payload=bytes(found[0]), signals=waiting)
 
 
+def exists(tx: Tx, instance: int, checkpoint_id: str) -> bool:
+    """Whether it was written."""
+    return tx.one("checkpoints.exists", instance=instance, checkpoint_id=checkpoint_id) is not None
+
+
 def load(tx: Tx, ref: LaunchRef, *, after_seq: int) -> CheckpointPage:
     """`Persistence.load_checkpoints`."""
     head = common.fenced(tx, ref, lock=False)

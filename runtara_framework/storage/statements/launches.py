@@ -19,6 +19,11 @@ from runtara_framework.storage.tx import Tx
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
+STOPS = (Reason.PAUSED, Reason.BREAKPOINT)
+"""Somebody has to resume it: that obeys a pause, too."""
+REACHED = b"true"
+"""The checkpoint of a breakpoint."""
+
 # -- claim ------------------------------------------------------------------------------------------------
 
 
@@ -39,11 +44,12 @@ def claim(tx: Tx, node_id: str, *, limit: int, now_ms: int) -> list[Launch]:
             epoch=row[3] + 1,
             node_id=node_id,
             claimed_at_ms=now_ms,
-            image=image(row[8:]),
+            image=image(row[9:]),
             env=_decode(row[6]) if row[6] is not None else {},
             timeout_ms=row[4],
             remaining_ms=_remaining(row[4], row[5]),
             restarts=row[7],
+            cancelled=bool(row[8]),
         )
         for row in rows
     ]
@@ -105,12 +111,13 @@ def live(tx: Tx, node_id: str) -> list[Launch]:
             epoch=row[2],
             node_id=row[3],
             claimed_at_ms=row[4],
-            image=image(row[10:]),
+            image=image(row[11:]),
             env=_decode(row[5]) if row[5] is not None else {},
             timeout_ms=row[6],
             remaining_ms=_remaining(row[6], row[7]),
             restarts=row[8],
-            handle=_decode(row[9]) if row[9] is not None else None,
+            cancelled=bool(row[9]),
+            handle=_decode(row[10]) if row[10] is not None else None,
         )
         for row in tx.all("launches.live", node_id=node_id)
     ]
@@ -129,10 +136,7 @@ def register(tx: Tx, ref: LaunchRef, *, checkpoint_id: str | None, now_ms: int) 
     if head.status is Status.PENDING and not head.claimed:
         # It was settled, so its process counts as gone; what it would write now would be lost to the next launch.
         raise common.stale(ref, head)
-    if (
-        checkpoint_id is not None
-        and tx.one("checkpoints.exists", instance=head.id, checkpoint_id=checkpoint_id) is None
-    ):
+    if checkpoint_id is not None and not checkpoints.exists(tx, head.id, checkpoint_id):
         raise CheckpointNotFound(
             f"instance {ref.instance_id!r} has no checkpoint {checkpoint_id!r} to register with",
             instance_id=ref.instance_id,
@@ -176,7 +180,15 @@ def finish(
 
 
 def suspend(
-    tx: Tx, ref: LaunchRef, reason: Reason, *, wake_at_ms: int | None, signal_keys: Sequence[str], now_ms: int
+    tx: Tx,
+    ref: LaunchRef,
+    reason: Reason,
+    *,
+    wake_at_ms: int | None,
+    signal_keys: Sequence[str],
+    waits: Sequence[str] = (),
+    reached: Sequence[str] = (),
+    now_ms: int,
 ) -> Change | None:
     """`Persistence.suspend`."""
     head = common.fenced(tx, ref)
@@ -189,7 +201,10 @@ def suspend(
             reason=Reason(head.reason) if head.reason else None,
             wake_at_ms=head.wake_at_ms,
         )
-    if head.status is Status.RUNNING and _wakes_at_once(tx, head, reason, wake_at_ms, signal_keys, now_ms):
+    if head.status is Status.RUNNING and (
+        _wakes_at_once(tx, head, reason, wake_at_ms, signal_keys, now_ms)
+        or any(checkpoints.exists(tx, head.id, wait) for wait in waits)
+    ):
         return None
     change = common.move(
         tx,
@@ -201,7 +216,10 @@ def suspend(
         wake_at_ms=wake_at_ms,
         wait_keys=_encode(list(signal_keys)).decode() if signal_keys else None,
     )
-    if reason is Reason.PAUSED:
+    for checkpoint_id in reached:
+        if not checkpoints.exists(tx, head.id, checkpoint_id):
+            tx.run("checkpoints.add", instance=head.id, checkpoint_id=checkpoint_id, state=REACHED, now_ms=now_ms)
+    if reason in STOPS:
         signals.done(tx, head.id, "pause", now_ms=now_ms)
     return change
 
@@ -213,6 +231,6 @@ def _wakes_at_once(
         return True
     # A cancel beats a pause: a paused instance could not be told of it.
     waiting = signals.waiting_types(tx, head.id)
-    if waiting and (reason is not Reason.PAUSED or "cancel" in waiting):
+    if waiting and (reason not in STOPS or "cancel" in waiting):
         return True
     return any(tx.one("signals.has_custom", instance=head.id, signal_key=key) is not None for key in signal_keys)

@@ -13,7 +13,9 @@ from runtara_framework.storage.statements.common import Head
 from runtara_framework.storage.tx import Tx
 
 
-def settle(tx: Tx, ref: LaunchRef, exit: Exit | None, verdict: Verdict, *, now_ms: int) -> Change | None:
+def settle(
+    tx: Tx, ref: LaunchRef, exit: Exit | None, verdict: Verdict, *, deliver: bool = False, now_ms: int
+) -> Change | None:
     """`Persistence.settle_launch`."""
     head = common.owned(tx, ref.tenant_id, ref.instance_id)
     current = head.epoch == ref.epoch and head.claimed and head.status in (Status.PENDING, Status.RUNNING)
@@ -26,7 +28,7 @@ def settle(tx: Tx, ref: LaunchRef, exit: Exit | None, verdict: Verdict, *, now_m
     if current:
         seen = exit is not None and (exit.code is not None or exit.signal is not None)
         until = now_ms if seen or head.status is Status.PENDING else common.last_sign_of_life(tx, head, now_ms)
-        change = _judge(tx, ref, head, verdict, ran_until_ms=until, now_ms=now_ms)
+        change = _judge(tx, ref, head, verdict, deliver=deliver, ran_until_ms=until, now_ms=now_ms)
     fault_point("settle.before_commit")
     return change
 
@@ -70,11 +72,16 @@ def _sum(before: int | None, more: int | None) -> int | None:
     return before if more is None else (before or 0) + more
 
 
-def _judge(tx: Tx, ref: LaunchRef, head: Head, verdict: Verdict, *, ran_until_ms: int, now_ms: int) -> Change:
+def _judge(
+    tx: Tx, ref: LaunchRef, head: Head, verdict: Verdict, *, deliver: bool = False, ran_until_ms: int, now_ms: int
+) -> Change:
+    obeys = False
     if isinstance(verdict, Requeue | Restart):
         waiting = signals.waiting_types(tx, head.id)
         if "cancel" in waiting:
-            verdict = Cancel(reason=Reason.CANCELLED)
+            obeys = deliver and head.started_at_ms is not None
+            if not obeys:
+                verdict = Cancel(reason=Reason.CANCELLED)
         elif "pause" in waiting and allowed(head.status, Status.SUSPENDED):
             signals.done(tx, head.id, "pause", now_ms=now_ms)
             return common.move(
@@ -90,7 +97,8 @@ def _judge(tx: Tx, ref: LaunchRef, head: Head, verdict: Verdict, *, ran_until_ms
         case Requeue():
             return common.queue(tx, head, ref.instance_id, now_ms=now_ms, ran_until_ms=ran_until_ms)
         case Restart():
-            return _restart(tx, ref, head, verdict, ran_until_ms=ran_until_ms, now_ms=now_ms)
+            last = Cancel(reason=Reason.CANCELLED) if obeys else Fail(reason=verdict.reason, error=verdict.error)
+            return _restart(tx, ref, head, verdict, last, ran_until_ms=ran_until_ms, now_ms=now_ms)
         case Fail():
             change = common.move(
                 tx,
@@ -118,14 +126,15 @@ def _judge(tx: Tx, ref: LaunchRef, head: Head, verdict: Verdict, *, ran_until_ms
             assert_never(verdict)
 
 
-def _restart(tx: Tx, ref: LaunchRef, head: Head, verdict: Restart, *, ran_until_ms: int, now_ms: int) -> Change:
+def _restart(
+    tx: Tx, ref: LaunchRef, head: Head, verdict: Restart, last: Verdict, *, ran_until_ms: int, now_ms: int
+) -> Change:
     newest = tx.one("checkpoints.newest", instance=head.id)
     seq = newest[0] if newest else 0
     # A new checkpoint since the last crash forgives the crashes before it.
     crashes = head.restarts if seq <= head.restart_seq else 0
     if crashes >= verdict.max_restarts:
-        failed = Fail(reason=verdict.reason, error=verdict.error)
-        return _judge(tx, ref, head, failed, ran_until_ms=ran_until_ms, now_ms=now_ms)
+        return _judge(tx, ref, head, last, ran_until_ms=ran_until_ms, now_ms=now_ms)
     delay = verdict.delays_ms[min(crashes, len(verdict.delays_ms) - 1)] if verdict.delays_ms else 0
     change = common.queue(
         tx, head, ref.instance_id, now_ms=now_ms, wake_at_ms=now_ms + delay, ran_until_ms=ran_until_ms

@@ -18,7 +18,9 @@ _keys = msgspec.json.Decoder(list[str]).decode
 # -- what products send -----------------------------------------------------------------------------------
 
 
-def send(tx: Tx, tenant_id: str, instance_id: str, signal_type: str, payload: bytes, *, now_ms: int) -> SignalSent:
+def send(
+    tx: Tx, tenant_id: str, instance_id: str, signal_type: str, payload: bytes, *, deliver: bool = False, now_ms: int
+) -> SignalSent:
     """`Persistence.send_signal`."""
     if signal_type not in ("cancel", "pause", "resume"):
         raise InvalidRequest(f"a signal is cancel, pause or resume, not {signal_type!r}")
@@ -27,9 +29,13 @@ def send(tx: Tx, tenant_id: str, instance_id: str, signal_type: str, payload: by
         raise common.ended(head, instance_id, f"sent a {signal_type}")
     if signal_type == "resume":
         return SignalSent(signal=None, change=_resume(tx, head, instance_id, now_ms=now_ms))
+    change = None
     if signal_type == "cancel" and (head.status is Status.SUSPENDED or not _launched(head)):
-        change = common.move(tx, head, instance_id, Status.CANCELLED, reason=Reason.CANCELLED, now_ms=now_ms)
-        return SignalSent(signal=None, change=change)
+        if not deliver or head.started_at_ms is None:  # what never ran has nothing to clean up
+            done(tx, head.id, "cancel", now_ms=now_ms)
+            change = common.move(tx, head, instance_id, Status.CANCELLED, reason=Reason.CANCELLED, now_ms=now_ms)
+            return SignalSent(signal=None, change=change)
+        change = _launch_to_obey(tx, head, instance_id, now_ms=now_ms)
     if signal_type == "pause" and head.status is Status.SUSPENDED:
         if head.reason == Reason.PAUSED:
             return SignalSent(signal=None, change=None)
@@ -37,11 +43,17 @@ def send(tx: Tx, tenant_id: str, instance_id: str, signal_type: str, payload: by
         return SignalSent(signal=None, change=change)
     waits = [signal for signal in waiting(tx, head.id) if signal.signal_type == signal_type]
     signal = waits[0] if waits else _add(tx, head, signal_type, payload, now_ms=now_ms)
-    return SignalSent(signal=signal, change=None)
+    return SignalSent(signal=signal, change=change)
 
 
 def _launched(head: Head) -> bool:
     return head.status is not Status.PENDING or head.claimed
+
+
+def _launch_to_obey(tx: Tx, head: Head, instance_id: str, *, now_ms: int) -> Change | None:
+    if head.status is Status.PENDING and (head.wake_at_ms or 0) <= now_ms:
+        return None  # it has its place in the queue
+    return common.queue(tx, head, instance_id, now_ms=now_ms)
 
 
 def _resume(tx: Tx, head: Head, instance_id: str, *, now_ms: int) -> Change | None:
@@ -109,9 +121,12 @@ def acknowledge(tx: Tx, ref: LaunchRef, signal_type: str, *, now_ms: int) -> Cha
     types = waiting_types(tx, head.id)
     if signal_type not in types or head.status in TERMINAL:
         return None
-    # A cancel that came after the pause was delivered would wait for nobody.
     after, reason = Status.SUSPENDED, Reason.PAUSED
     if "cancel" in types:
+        if signal_type != "cancel" and head.status is Status.RUNNING and head.image_id is not None:
+            # It came after the pause was delivered, and the process is about to exit: the next launch obeys it.
+            done(tx, head.id, signal_type, now_ms=now_ms)
+            return common.queue(tx, head, ref.instance_id, now_ms=now_ms)
         after, reason = Status.CANCELLED, Reason.CANCELLED
     change = common.move(tx, head, ref.instance_id, after, reason=reason, now_ms=now_ms)
     for acknowledged in types if after is Status.CANCELLED else (signal_type,):
