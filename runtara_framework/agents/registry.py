@@ -97,7 +97,7 @@ class AgentRegistry:
         if len(entries) > 1:
             owners = " and ".join(sorted(_owner(entry) for entry in entries))
             raise DriverAmbiguous(f"agent {name!r} is provided by {owners}; uninstall one", agent_id=agent_id)
-        agent = self._loaded[name] = _load(entries[0])
+        agent = self._loaded[name] = load_entry(entries[0], _owner(entries[0]))
         return agent
 
     def info(self, agent_id: str) -> AgentInfo:
@@ -178,7 +178,8 @@ class AgentRegistry:
         return f"no agent {name!r}{_hint(name, known)}; installed: {', '.join(known) or 'none'}"
 
 
-def _load(entry: EntryPoint) -> Agent:
+def load_entry(entry: EntryPoint, owner: str) -> Agent:
+    """The agent that an entry point of the distribution `owner` leads to. Raises `DriverBroken`, `DriverIncompatible`."""
     from runtara_framework.agents.loading import load_agent
 
     try:
@@ -187,10 +188,9 @@ def _load(entry: EntryPoint) -> Agent:
         raise  # it says of itself what this machine lacks
     except (Exception, SystemExit) as error:
         raise DriverBroken(
-            f"agent {entry.name!r} of {_owner(entry)} ({entry.value}) cannot be imported: "
-            f"{type(error).__name__}: {error}"
+            f"agent {entry.name!r} of {owner} ({entry.value}) cannot be imported: {type(error).__name__}: {error}"
         ) from error
-    return load_agent(target, distribution=_owner(entry), name=entry.name)
+    return load_agent(target, distribution=owner, name=entry.name)
 
 
 def _owner(entry: EntryPoint) -> str:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 from runtara_framework.cli import output
 
 if TYPE_CHECKING:
+    from runtara_framework.agents.registry import AgentRegistry
     from runtara_framework.config import Loaded
 
 SECRET_KEYS = ("password", "secret", "token", "passphrase")
@@ -53,12 +54,19 @@ def add_commands(commands: Any) -> None:
 # -- agents -----------------------------------------------------------------------------------------------
 
 
+def _agents() -> AgentRegistry:
+    """Those that are installed, and those of the stdlib that RUNTARA_STDLIB_NAME chooses."""
+    from runtara_framework.agents.registry import AgentRegistry
+    from runtara_framework.stdlib import choose
+
+    stdlib, registry = choose(), AgentRegistry()
+    return registry if stdlib is None else stdlib.extend(registry)
+
+
 def _list_agents(args: argparse.Namespace) -> int:
     import msgspec
 
-    from runtara_framework.agents.registry import AgentRegistry
-
-    listing = AgentRegistry().listing()
+    listing = _agents().listing()
     if args.json:
         output.result(msgspec.to_builtins(listing.agents))
         return 0
@@ -74,10 +82,8 @@ def _list_agents(args: argparse.Namespace) -> int:
 def _show_agent(args: argparse.Namespace) -> int:
     import msgspec
 
-    from runtara_framework.agents.registry import AgentRegistry
-
     agent_id, _, capability_id = args.agent.partition("/")
-    agent = AgentRegistry().info(agent_id)
+    agent = _agents().info(agent_id)
     capabilities = (agent.require(capability_id),) if capability_id else agent.capabilities
     if args.json:
         output.result(msgspec.to_builtins(capabilities if capability_id else agent))

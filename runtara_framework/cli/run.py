@@ -50,7 +50,9 @@ def add_commands(commands: Any) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     progress = sys.stderr.isatty()
-    image = compile_document(args.scenario, args.child, tenant=args.tenant, debug=progress, warnings=False)
+    image = compile_document(
+        args.scenario, args.child, tenant=args.tenant, debug=progress, stdlib=args.stdlib, warnings=False
+    )
     value = output.read_json(args.input, "--input")
     with contextlib.ExitStack() as stack:
         data_dir = args.data_dir or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="runtara-")))

@@ -70,6 +70,11 @@ def add_scenario_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="ID=FILE",
         help="the scenario that StartScenario steps call ID (repeat for more)",
     )
+    parser.add_argument(
+        "--stdlib",
+        metavar="NAME",
+        help="the product's stdlib that it may use (default: RUNTARA_STDLIB_NAME, or none, which is called standard)",
+    )
 
 
 def load_document(name: str) -> tuple[dict[str, Any], str]:
@@ -103,6 +108,7 @@ def compile_document(
     *,
     tenant: str = "default",
     debug: bool = False,
+    stdlib: str | None = None,
     target: str = "zipapp",
     warnings: bool = True,
 ) -> CompilationResult:
@@ -122,6 +128,7 @@ def compile_document(
                 version=1,
                 execution_graph=document,
                 debug_mode=debug,
+                stdlib=stdlib,
                 target=target,
                 child_scenarios=[
                     ChildScenario(scenario_id=child_id, execution_graph=graph)
@@ -140,9 +147,16 @@ def compile_document(
 def _validate(args: argparse.Namespace) -> int:
     from runtara_framework.agents.registry import AgentRegistry
     from runtara_framework.dsl.validation import validate
+    from runtara_framework.stdlib import choose
 
     document, text = load_document(args.scenario)
-    report = validate(document, agents=AgentRegistry(), children=load_children(args.child))
+    stdlib, registry = choose(args.stdlib), AgentRegistry()
+    report = validate(
+        document,
+        agents=registry if stdlib is None else stdlib.extend(registry),
+        children=load_children(args.child),
+        functions=None if stdlib is None else stdlib.functions,
+    )
     findings = [*report.findings, *_plugin_findings(document)]
     errors = [finding for finding in findings if finding.severity == "error"]
     if args.json:
@@ -159,7 +173,8 @@ def _compile(args: argparse.Namespace) -> int:
 
     suffix = load_target(args.target).suffix  # refused even where only the plan is wanted
     showing = args.emit_plan or args.emit_source
-    result = compile_document(args.scenario, args.child, debug=args.debug, target="zipapp" if showing else args.target)
+    target = "zipapp" if showing else args.target
+    result = compile_document(args.scenario, args.child, debug=args.debug, stdlib=args.stdlib, target=target)
     if args.emit_plan:
         print(result.plan)
     if args.emit_source:

@@ -15,7 +15,7 @@ its steps, at the end `main`. The text of the scenario is in here only as litera
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from runtara_framework.compiler.definitions import Definitions
 from runtara_framework.compiler.expressions import Expressions
@@ -40,7 +40,12 @@ from runtara_framework.compiler.plan import (
 from runtara_framework.dsl.models import ConditionalStep, ExecutionGraph, Step, SwitchStep
 from runtara_framework.dsl.references import reads_of
 
-RESERVED = frozenset({"s", "v", "at", "way", "failed", "main", "main_flow", "MAIN", "loads", "annotations"})
+if TYPE_CHECKING:
+    from runtara_framework.stdlib import Stdlib
+
+RESERVED = frozenset(
+    {"s", "v", "at", "way", "failed", "main", "main_flow", "MAIN", "loads", "annotations", "Pin", "STDLIB"}
+)
 
 
 @dataclass(frozen=True)
@@ -86,18 +91,22 @@ def generate(
     is_pure: Capabilities,
     debug: bool = False,
     connection_url: str | None = None,
+    stdlib: Stdlib | None = None,
 ) -> Program:
-    """The program of a valid scenario. `debug`: it tells what each step does, and stops at breakpoints. Raises
-    `CompilationFailed` for a child that was not supplied."""
+    """The program of a valid scenario. `debug`: it tells what each step does, and stops at breakpoints. `stdlib`: it loads
+    that one when it starts. Raises `CompilationFailed` for a child that was not supplied."""
     options = {"debug": debug or None, "connection_url": connection_url}
     given = "".join(f", {name}={literal(value)}" for name, value in options.items() if value is not None)
-    return _Generator(scenario_id, children, is_pure).program(graph, title, given)
+    return _Generator(scenario_id, children, is_pure, stdlib).program(graph, title, given)
 
 
 class _Generator:
-    def __init__(self, scenario_id: str, children: Children, is_pure: Capabilities) -> None:
+    def __init__(
+        self, scenario_id: str, children: Children, is_pure: Capabilities, stdlib: Stdlib | None = None
+    ) -> None:
         self.names = Names(RESERVED | Definitions.NAMES)
-        self.expressions = Expressions(self.names)
+        self.stdlib = stdlib
+        self.expressions = Expressions(self.names, "STDLIB.functions" if stdlib else "")
         self.children = children
         self.is_pure = is_pure
         self.scenario_id = scenario_id
@@ -111,6 +120,12 @@ class _Generator:
     def program(self, graph: ExecutionGraph, title: str, options: str) -> Program:
         constant, effects = self.graph(graph, "main_flow", "MAIN", self.scenario_id, named=True)
         self.expressions.use("runtime.scenario", "run_scenario")
+        pin = ""
+        if self.stdlib is not None:
+            self.expressions.use("stdlib", "Pin")
+            given = ", ".join(f"{name}={literal(value)}" for name, value in self.stdlib.identity.items())
+            pin = f"STDLIB = Pin({given})"
+            options += ", stdlib=STDLIB"
         helpers = "\n\n".join(self.expressions.helpers)
         imports = [
             f"from {'json' if module == 'json' else f'runtara_framework.{module}'} import {', '.join(sorted(names))}"
@@ -119,6 +134,7 @@ class _Generator:
         pieces = [
             f"# {title!a}, compiled by Runtara. Edit the scenario, not this file.",
             "\n".join(imports),
+            pin,
             "\n".join(self.expressions.path_lines()),
             helpers,
             *self.parts,

@@ -35,8 +35,9 @@ Marker = Callable[[Any], bool]
 class Expressions:
     """Collects the paths and helper functions that the expressions of one program need."""
 
-    def __init__(self, names: Names) -> None:
+    def __init__(self, names: Names, functions: str = "") -> None:
         self.names = names
+        self.functions = functions  # what templates call beside what is built in: an expression, or nothing
         self.imports: dict[str, set[str]] = {}  # module -> names
         self.paths: dict[str, str] = {}  # path text -> constant
         self.helpers: list[str] = []  # source of functions, in the order in which they were needed
@@ -89,7 +90,8 @@ class Expressions:
             return self._reference(value.value, value.type, value.given("default"), value.default)
         if isinstance(value, Template):
             self.use("dsl.mapping", "render")
-            return f"render(v, {self.literal(value.value)})"
+            functions = f", {self.functions}" if self.functions else ""
+            return f"render(v, {self.literal(value.value)}{functions})"
         if isinstance(value, Immediate):
             return self.resolved(value.value, markers, depth) if markers else self.literal(value.value)
         if depth >= MAX_DEPTH:

@@ -28,6 +28,7 @@ from runtara_framework.dsl.models import ExecutionGraph, Scenario
 from runtara_framework.dsl.validation import validate
 from runtara_framework.dsl.validation.findings import Finding
 from runtara_framework.errors import CompilationFailed, ScenarioInvalid
+from runtara_framework.stdlib import Stdlib, choose
 
 if TYPE_CHECKING:
     from runtara_framework.agents.registry import AgentRegistry
@@ -64,6 +65,7 @@ class CompilationInput:
     child_scenarios: Sequence[ChildScenario] = ()
     connection_service_url: str | None = None
     default_variables: Mapping[str, Any] = field(default_factory=dict)  # beside, and instead of, those declared
+    stdlib: str | None = None  # whose functions and agents it brings along; None: that of RUNTARA_STDLIB_NAME, or none
     target: str = DEFAULT_TARGET  # what to pack it into: the name of an entry point in group `runtara.targets`
 
 
@@ -102,15 +104,17 @@ def compile_scenario(
     the target (`.pyz`).
 
     `agents` are those that steps may use; by default the ones installed here. Raises `ScenarioInvalid` with every finding,
-    `CompilationFailed` for what validates but cannot be compiled; `DriverNotFound` for a target that is not installed."""
+    `CompilationFailed` for what validates but cannot be compiled; `DriverNotFound` for a target or a stdlib that is not
+    installed, and what else `stdlib.load` raises."""
     registry = agents if agents is not None else _installed()
-    key = _fingerprint(given, registry)
+    stdlib = choose(given.stdlib)
+    key = _fingerprint(given, registry, stdlib)
     with _lock:
         result = _kept.get(key)
         if result is not None:
             _kept.move_to_end(key)
     if result is None:
-        result = _compile(given, registry)
+        result = _compile(given, registry if stdlib is None else stdlib.extend(registry), stdlib)
         with _lock:
             _kept[key] = result
             while len(_kept) > KEPT or (len(_kept) > 1 and sum(r.binary_size for r in _kept.values()) > KEPT_BYTES):
@@ -124,9 +128,9 @@ def compile_scenario(
     return replace(result, binary_path=path)
 
 
-def _compile(given: CompilationInput, registry: AgentRegistry) -> CompilationResult:
+def _compile(given: CompilationInput, registry: AgentRegistry, stdlib: Stdlib | None) -> CompilationResult:
     target = load_target(given.target)
-    scenario, children, warnings = _validated(given, registry)
+    scenario, children, warnings = _validated(given, registry, stdlib)
     graph = _with_defaults(scenario.execution_graph, given.default_variables)
     try:
         program = generate(
@@ -137,11 +141,12 @@ def _compile(given: CompilationInput, registry: AgentRegistry) -> CompilationRes
             is_pure=_purity(registry),
             debug=given.debug_mode or scenario.debug_mode,
             connection_url=given.connection_service_url,
+            stdlib=stdlib,
         )
         compile(program.source, "program.py", "exec", dont_inherit=True)
     except (RecursionError, MemoryError):
         raise CompilationFailed("the scenario is nested too deeply for Python; move parts of it to children") from None
-    manifest = _manifest(given, scenario, graph, program)
+    manifest = _manifest(given, scenario, graph, program, stdlib)
     files = {
         "__main__.py": ENTRY.encode(),
         "program.py": program.source.encode(),
@@ -162,7 +167,9 @@ def _compile(given: CompilationInput, registry: AgentRegistry) -> CompilationRes
     )
 
 
-def _validated(given: CompilationInput, registry: AgentRegistry) -> tuple[Scenario, _Children, tuple[Finding, ...]]:
+def _validated(
+    given: CompilationInput, registry: AgentRegistry, stdlib: Stdlib | None
+) -> tuple[Scenario, _Children, tuple[Finding, ...]]:
     """The models of the scenario and its children. Raises `ScenarioInvalid`."""
     supplied = _by_key(given.child_scenarios)
     report = validate(
@@ -171,6 +178,7 @@ def _validated(given: CompilationInput, registry: AgentRegistry) -> tuple[Scenar
         children={key: _plain(child.execution_graph) for key, child in supplied.items()},
         scenario_id=given.scenario_id,
         extra_variables=given.default_variables.keys(),
+        functions=None if stdlib is None else stdlib.functions,
     )
     if not report.ok or report.scenario is None:
         errors = report.errors
@@ -241,7 +249,9 @@ def _type_of(value: Any) -> FieldType:
     return kinds.get(type(value), "object")
 
 
-def _manifest(given: CompilationInput, scenario: Scenario, graph: ExecutionGraph, program: Program) -> dict[str, Any]:
+def _manifest(
+    given: CompilationInput, scenario: Scenario, graph: ExecutionGraph, program: Program, stdlib: Stdlib | None
+) -> dict[str, Any]:
     """What the image says of itself: all that a server needs to check a start without running it."""
     shown = graph.model_dump(by_alias=True, exclude_unset=True, include={"input_schema", "output_schema", "variables"})
     manifest: dict[str, Any] = {
@@ -258,6 +268,7 @@ def _manifest(given: CompilationInput, scenario: Scenario, graph: ExecutionGraph
         "agents": [{"agent": agent, "capability": capability} for agent, capability in program.agents],
         "children": [{"scenarioId": child.scenario_id, "version": child.version} for child in program.children],
         "hasSideEffects": program.has_side_effects,
+        "stdlib": None if stdlib is None else stdlib.identity,
         "compiler": __version__,
     }
     return {name: value for name, value in manifest.items() if value is not None}
@@ -273,11 +284,12 @@ def _json(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=True, sort_keys=True, allow_nan=False).encode()
 
 
-def _fingerprint(given: CompilationInput, registry: AgentRegistry) -> str:
+def _fingerprint(given: CompilationInput, registry: AgentRegistry, stdlib: Stdlib | None) -> str:
     """What the result depends on. The agents count by identity: a registry answers the same for as long as it lives."""
     parts = [
         __version__,
         id(registry),
+        None if stdlib is None else [stdlib.identity, id(stdlib)],
         given.scenario_id,
         given.tenant_id,
         given.version,

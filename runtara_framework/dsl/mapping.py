@@ -9,7 +9,7 @@ is ever looked at for mapping objects; data that looks like a mapping passes thr
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from runtara_framework.dsl.errors import (
     CoercionFailed,
@@ -20,6 +20,9 @@ from runtara_framework.dsl.errors import (
 from runtara_framework.dsl.jsontext import plain_text
 from runtara_framework.dsl.literals import parse_number
 from runtara_framework.dsl.paths import Path, parse_path, resolve
+
+if TYPE_CHECKING:
+    from runtara_framework.dsl.functions import Functions
 
 Scope = Mapping[str, Any]
 
@@ -96,11 +99,11 @@ def _shown(value: Any) -> str:
     return f"{kind}{text[:60]!r}" if kind else text
 
 
-def render(scope: Scope, text: str) -> str:
-    """The template `text` rendered over `scope`. Raises `TemplateFailed`."""
+def render(scope: Scope, text: str, functions: Functions | None = None) -> str:
+    """The template `text` rendered over `scope`, with the functions of a stdlib. Raises `TemplateFailed`."""
     from runtara_framework.dsl import templates  # jinja2 is loaded by the first template, not by every instance
 
-    return templates.render(text, scope)
+    return templates.render(text, scope, functions)
 
 
 def nest(values: Iterable[tuple[str, Any]]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ no recursion, and never fails: what is malformed is part of the answer.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -43,6 +43,9 @@ from runtara_framework.dsl.models import (
 )
 from runtara_framework.dsl.paths import Path, parse_path
 
+if TYPE_CHECKING:
+    from runtara_framework.dsl.templates import Call
+
 NO_ROOTS: frozenset[str] = frozenset()
 ITEM = frozenset({"item"})
 LOOP = frozenset({"loop"})
@@ -52,7 +55,7 @@ _mapping_value: TypeAdapter[Any] = TypeAdapter(MappingValue)
 
 
 class Use(NamedTuple):
-    """One reference: its path, or why it has none."""
+    """One reference: its path, or why it has none; or what a template calls."""
 
     pointer: str
     """Where it stands, from the step or edge on."""
@@ -66,6 +69,8 @@ class Use(NamedTuple):
     """The key of the step's input mapping that it is (part of) the value of."""
     after_step: bool = False
     """Is it resolved when the step has completed, so that it may read the step's own output?"""
+    calls: frozenset[Call] = frozenset()
+    """The functions, filters and tests of a template (then there is no path)."""
 
 
 class Place(NamedTuple):
@@ -213,9 +218,11 @@ def _template(place: Place, pointer: str, text: str) -> Iterator[Use]:
     from runtara_framework.dsl import templates  # jinja2 is loaded by the first template
 
     try:
-        found = dict.fromkeys(templates.references(text))
+        found, calls = templates.read(text)
     except TemplateFailed as error:
         yield Use(pointer, None, error, in_template=True)
         return
-    for segments in sorted(found, key=str):
+    if calls:
+        yield Use(pointer, None, in_template=True, calls=calls)
+    for segments in sorted(set(found), key=str):
         yield Use(pointer, Path(segments), None, False, True, place.roots, place.destination, place.after_step)

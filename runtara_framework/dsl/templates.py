@@ -3,6 +3,7 @@
 No clock, no randomness, no files, no attribute of a Python object: a replay renders the same text. A missing
 value renders as nothing, but going *through* a missing or null value is an error, as is asking an array for a
 named key. Values are written as JSON writes them (`true`, not `True`). Work that grows without limit is cut off.
+A product's functions (`functions`, `calls`) see and give JSON only.
 
 This module imports jinja2; `mapping.render` imports it when the first template is rendered.
 """
@@ -14,16 +15,18 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache, wraps
-from typing import Any
+from typing import Any, NamedTuple
 
 from jinja2 import Template, TemplateError, Undefined, nodes
-from jinja2.filters import FILTERS
+from jinja2.filters import FILTERS as JINJA_FILTERS
 from jinja2.runtime import LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Cycler, Namespace
 from jinja2.visitor import NodeTransformer
 
+from runtara_framework.dsl.calls import guarded
 from runtara_framework.dsl.errors import TemplateFailed
+from runtara_framework.dsl.functions import FILTERS, GLOBALS, Functions
 from runtara_framework.dsl.jsontext import json_text, plain_text
 from runtara_framework.dsl.literals import parse_number
 from runtara_framework.dsl.paths import Segment
@@ -43,15 +46,17 @@ _ATTRIBUTES: Mapping[type, frozenset[str]] = {
          "depth0", "cycle", "changed"}
     ),
 }  # fmt: skip
-_FILTERS = (
-    "abs", "batch", "capitalize", "count", "d", "default", "dictsort", "first", "float", "groupby", "indent", "int",
-    "items", "last", "length", "list", "lower", "map", "max", "min", "reject", "rejectattr", "replace", "reverse",
-    "round", "select", "selectattr", "slice", "sort", "sum", "title", "trim", "truncate", "unique", "upper",
-    "urlencode", "wordcount", "wordwrap",
-)  # fmt: skip
 _SIZED_FILTERS = ("indent", "batch", "slice", "round")  # what they make grows with a number they are given
 _SIZES = ("width", "linecount", "slices", "precision")
 _GROUP_FIELDS = ("grouper", "list")
+_BY_NAME = {
+    "map": ("filter", 0),
+    "select": ("test", 0),
+    "reject": ("test", 0),
+    "selectattr": ("test", 1),
+    "rejectattr": ("test", 1),
+}
+"""Filters that take the name of a filter or a test, and as which argument."""
 _FORBIDDEN = (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends, nodes.Block)
 _WIDTHS = re.compile(r"%[^a-zA-Z%]*(?:\*|[0-9]{5,})")
 
@@ -203,15 +208,15 @@ class _BoundConcat(NodeTransformer):
         return nodes.Filter(members, "_concat", [], [], None, None, lineno=node.lineno)
 
 
-@lru_cache(maxsize=1)
-def _sandbox() -> _Sandbox:
+@lru_cache(maxsize=16)
+def _sandbox(functions: Functions | None = None) -> _Sandbox:
     sandbox = _Sandbox(undefined=_Missing, finalize=_written, autoescape=False, cache_size=0)
-    sandbox.globals = {name: sandbox.globals[name] for name in ("range", "dict", "namespace", "joiner", "cycler")}
-    sandbox.filters = {name: FILTERS[name] for name in _FILTERS}
-    sandbox.filters.update({name: _sized(FILTERS[name]) for name in _SIZED_FILTERS})
-    sandbox.filters.update(
-        tojson=_to_json, join=_join, format=_format, string=_written, escape=_escape, e=_escape, _concat=_concat
-    )
+    own = {"tojson": _to_json, "join": _join, "format": _format, "string": _written, "escape": _escape, "e": _escape}
+    added = {} if functions is None else guarded(functions, MAX_OUTPUT)
+    sandbox.globals = {**{name: sandbox.globals[name] for name in GLOBALS}, **added}
+    sandbox.filters = {name: JINJA_FILTERS[name] for name in FILTERS - own.keys()}
+    sandbox.filters.update({name: _sized(JINJA_FILTERS[name]) for name in _SIZED_FILTERS})
+    sandbox.filters.update({**own, **added, "_concat": _concat})
     return sandbox
 
 
@@ -226,18 +231,19 @@ def _parsed(text: str) -> nodes.Template:
 
 
 @lru_cache(maxsize=1024)
-def _compiled(text: str) -> Template:
+def _compiled(text: str, functions: Functions | None) -> Template:
     tree = _parsed(text)
+    sandbox = _sandbox(functions)
     try:
-        code = _sandbox().compile(_BoundConcat().visit(tree))
+        code = sandbox.compile(_BoundConcat().visit(tree))
     except (TemplateError, RecursionError, SyntaxError) as error:
         raise TemplateFailed(f"the template is malformed: {error}") from error
-    return Template.from_code(_sandbox(), code, {**_sandbox().globals})
+    return Template.from_code(sandbox, code, {**sandbox.globals})
 
 
-def render(text: str, scope: Mapping[str, Any]) -> str:
-    """`text` rendered over the roots in `scope`. Raises `TemplateFailed`."""
-    template = _compiled(text)
+def render(text: str, scope: Mapping[str, Any], functions: Functions | None = None) -> str:
+    """`text` rendered over the roots in `scope`, with the functions of a stdlib. Raises `TemplateFailed`."""
+    template = _compiled(text, functions)
     pieces: list[str] = []
     size = 0
     try:
@@ -252,26 +258,74 @@ def render(text: str, scope: Mapping[str, Any]) -> str:
     return "".join(pieces)
 
 
+class Call(NamedTuple):
+    """What a template calls by name."""
+
+    kind: str  # function | filter | test
+    name: str
+
+
+class Reading(NamedTuple):
+    """What a template reads from its scope, and what it calls."""
+
+    references: tuple[tuple[Segment, ...], ...]
+    calls: frozenset[Call]
+
+
 def references(text: str) -> Iterator[tuple[Segment, ...]]:
-    """The segments of every path that a template reads from its scope, as far as they stand in the text.
+    """The references of `read`."""
+    yield from read(text).references
+
+
+@lru_cache(maxsize=1024)
+def read(text: str) -> Reading:
+    """What a template reads and calls, as far as that stands in the text.
 
     A name that the template sets itself is not of the scope. Raises `TemplateFailed` for a malformed template.
     """
     tree = _parsed(text)
-    own = {name.name for name in tree.find_all(nodes.Name) if name.ctx != "load"} | set(_sandbox().globals)
+    own = {name.name for name in tree.find_all(nodes.Name) if name.ctx != "load"}
     own |= {"loop", "caller", "varargs", "kwargs"} if tree.find(nodes.For) or tree.find(nodes.Macro) else set()
     own |= {macro.name for macro in tree.find_all(nodes.Macro)}
+    found: list[tuple[Segment, ...]] = []
+    calls: set[Call] = set()
     stack: list[nodes.Node] = [tree]
     while stack:
         node = stack.pop()
         called = isinstance(node, nodes.Call)
         chain, rest = _chain(node.node if isinstance(node, nodes.Call) else node)
-        if chain and chain[0] not in own:
+        if called and len(chain) == 1 and not rest:
+            if chain[0] not in own:
+                calls.add(Call("function", str(chain[0])))
+        elif chain and chain[0] not in own | GLOBALS:
             method = called and chain[-1] in _ATTRIBUTES[dict] | _ATTRIBUTES[str]
-            yield chain[:-1] if method else chain
+            found.append(chain[:-1] if method else chain)
+        calls.update(_named(node))
         if isinstance(node, nodes.Call) and chain:
-            stack.extend([*node.args, *(keyword.value for keyword in node.kwargs)])
+            stack.extend(child for child in node.iter_child_nodes(exclude=("node",)))
         stack.extend(rest if chain else node.iter_child_nodes())
+    return Reading(tuple(found), frozenset(calls))
+
+
+def _named(node: nodes.Node) -> Iterator[Call]:
+    """The filter or test that a node is, and the one whose name it gives to a filter such as `map`."""
+    if isinstance(node, nodes.Test):
+        yield Call("test", node.name)
+    elif isinstance(node, nodes.Filter):
+        yield Call("filter", node.name)
+        place = _BY_NAME.get(node.name)
+        if place is not None and len(node.args) > place[1]:
+            argument = node.args[place[1]]
+            if isinstance(argument, nodes.Const) and isinstance(argument.value, str):
+                yield Call(place[0], argument.value)
+
+
+def known(kind: str, functions: Functions | None = None) -> frozenset[str]:
+    """The names that templates can call: functions, filters or tests."""
+    if kind == "test":
+        return frozenset(_sandbox().tests)
+    added = () if functions is None else functions.by_name
+    return (GLOBALS if kind == "function" else FILTERS).union(added)
 
 
 def _chain(node: nodes.Node) -> tuple[tuple[Segment, ...], list[nodes.Node]]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
+from runtara_framework import stdlib
 from runtara_framework.agents.registry import AgentRegistry
 from runtara_framework.errors import RuntaraError
 from runtara_framework.extension import drivers
@@ -32,7 +34,7 @@ class PluginInfo(Record):
     version: str
     state: str  # enabled | available | disabled | broken
     reason: str = ""
-    provides: list[str] = []  # hooks, or capabilities of a driver
+    provides: list[str] = []  # hooks, capabilities of a driver, functions and agents of a stdlib
 
 
 def report(*, enabled: dict[str, set[str]], disabled: frozenset[str], hooks: Hooks) -> list[PluginInfo]:
@@ -40,6 +42,7 @@ def report(*, enabled: dict[str, set[str]], disabled: frozenset[str], hooks: Hoo
     lines = [_driver(kind, ep, enabled.get(kind.name, set())) for kind in KINDS for ep in _installed(kind.group)]
     agents = AgentRegistry()
     lines += [_agent(ep, disabled, agents) for ep in _installed(AGENT_GROUP)]
+    lines += [_stdlib(ep) for ep in _installed(stdlib.GROUP)]
     lines += [_hook_plugin(ep, disabled, hooks) for ep in _installed(HOOK_GROUP)]
     return lines
 
@@ -76,6 +79,15 @@ def _agent(ep: EntryPoint, disabled: frozenset[str], agents: AgentRegistry) -> P
     except RuntaraError as error:
         return _line("agent", ep, "broken", error.message)
     return _line("agent", ep, "enabled")
+
+
+def _stdlib(ep: EntryPoint) -> PluginInfo:
+    try:
+        found = stdlib.load(ep.name)
+    except RuntaraError as error:
+        return _line("stdlib", ep, "broken", error.message)
+    chosen = os.environ.get(stdlib.ENVIRONMENT) == ep.name
+    return _line("stdlib", ep, "enabled" if chosen else "available", provides=[*found.functions.by_name, *found.agents])
 
 
 def _hook_plugin(ep: EntryPoint, disabled: frozenset[str], hooks: Hooks) -> PluginInfo:

@@ -13,12 +13,20 @@ from runtara_framework.sdk.keys import Key
 
 if TYPE_CHECKING:
     from runtara_framework.sdk.context import Context
+    from runtara_framework.stdlib import Pin
 
 ON_CANCEL_SECONDS = 30
 
 
-async def run_scenario(ctx: Context, graph: Graph, *, debug: bool = False, connection_url: str | None = None) -> Any:
-    """The program of an instance: its output. Raises `Failure`: INPUT_INVALID, OUTPUT_INVALID, or that of a step."""
+async def run_scenario(
+    ctx: Context, graph: Graph, *, debug: bool = False, connection_url: str | None = None, stdlib: Pin | None = None
+) -> Any:
+    """The program of an instance: its output. Raises `Failure`: INPUT_INVALID, OUTPUT_INVALID, STDLIB_UNAVAILABLE, or that
+    of a step."""
+    if stdlib is not None:
+        from runtara_framework.runtime.stdlib import start
+
+        start(stdlib)
     run = Run(ctx, debug=debug, connection_url=connection_url)
     scope = _scope(run, graph, ctx.input, Key.root(), durable=True)
     ctx.on_cancel = lambda: _on_cancel(scope)

@@ -13,6 +13,7 @@ from runtara_framework.errors import DriverNotFound, RuntaraError
 
 if TYPE_CHECKING:
     from runtara_framework.agents.metadata import AgentInfo
+    from runtara_framework.dsl.functions import Functions
 
 ExtraRule = Callable[[Graph], Iterable[Finding]]
 
@@ -66,6 +67,7 @@ class Context:
         is_opaque: Callable[[str], bool],
         *,
         extra_variables: frozenset[str] = frozenset(),
+        functions: Functions | None = None,
     ) -> None:
         self.graphs = graphs
         self.agents = agents
@@ -74,6 +76,8 @@ class Context:
         self.limits = limits
         self.extra_variables = extra_variables
         """Variables that are supplied from outside the document (a compilation's default variables)."""
+        self.functions = functions
+        """What a stdlib adds to templates."""
         self.findings: list[Finding] = []
         self._is_opaque = is_opaque
         self._agents: dict[str, Lookup] = {}

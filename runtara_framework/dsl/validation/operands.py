@@ -26,6 +26,7 @@ from runtara_framework.dsl.models import (
 from runtara_framework.dsl.paths import parse_path
 from runtara_framework.dsl.references import escape, places
 from runtara_framework.dsl.validation.context import Context
+from runtara_framework.dsl.validation.findings import did_you_mean
 
 
 def syntax(context: Context) -> None:
@@ -44,6 +45,25 @@ def syntax(context: Context) -> None:
                     parse_path(step.config.key)
                 except PathSyntaxError as error:
                     context.say("E011", f"{graph.step_pointer(key)}/config/key", error.message, step=key)
+
+
+def calls(context: Context) -> None:
+    """E062."""
+    for graph in context.graphs:
+        for step_id, use, _ in graph.uses:
+            for kind, name in sorted(use.calls):
+                known = _callable(context, kind)
+                if name not in known:
+                    hint = did_you_mean(name, known)
+                    if hint is None and kind != "test" and context.functions is None:
+                        hint = "if a product's stdlib has it, choose that one: --stdlib NAME, or RUNTARA_STDLIB_NAME"
+                    context.say("E062", use.pointer, f"templates have no {kind} {name!r}", hint, step=step_id)
+
+
+def _callable(context: Context, kind: str) -> frozenset[str]:
+    from runtara_framework.dsl import templates  # jinja2 is loaded by the first template
+
+    return templates.known(kind, context.functions)
 
 
 def destinations(context: Context) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from runtara_framework.dsl.functions import Functions
 from runtara_framework.dsl.models import ExecutionGraph, StartScenarioStep
 from runtara_framework.dsl.validation import (
     agents as agent_rules,
@@ -36,6 +37,7 @@ RULES: tuple[Rule, ...] = (
     structure.names,
     structure.numbers,
     operands.syntax,
+    operands.calls,
     operands.destinations,
     operands.operators,
     order.steps,
@@ -62,6 +64,7 @@ def validate(
     extra_rules: Sequence[ExtraRule] = (),
     scenario_id: str | None = None,
     extra_variables: Collection[str] = (),
+    functions: Functions | None = None,
 ) -> ValidationReport:
     """Everything that is wrong with a scenario, and its models when nothing is.
 
@@ -69,9 +72,11 @@ def validate(
     because of it. `children` are the scenarios that it may start, by id, or by `id@version` where a version of its
     own is supplied; they are validated too, and what is wrong in one is said at the step that starts it.
     `scenario_id` is the document's own id, so that a child that starts it is a circle. `extra_variables` are given
-    by the compilation.
+    by the compilation, `functions` by the stdlib that it chose.
     """
-    run = _Run(agents, children or {}, limits or Limits(), extra_rules, scenario_id, frozenset(extra_variables))
+    run = _Run(
+        agents, children or {}, limits or Limits(), extra_rules, scenario_id, frozenset(extra_variables), functions
+    )
     return run.report(document)
 
 
@@ -97,6 +102,7 @@ class _Run:
         extra_rules: Sequence[ExtraRule],
         scenario_id: str | None,
         extra_variables: frozenset[str],
+        functions: Functions | None,
     ) -> None:
         self.agents = agents
         self.children = children
@@ -104,6 +110,7 @@ class _Run:
         self.extra_rules = extra_rules
         self.scenario_id = scenario_id
         self.extra_variables = extra_variables
+        self.functions = functions
         self.known: dict[str, _Checked] = {}
 
     def report(self, document: Any) -> ValidationReport:
@@ -161,6 +168,7 @@ class _Run:
             self.limits,
             reading.is_opaque,
             extra_variables=self.extra_variables,
+            functions=self.functions,
         )
         for rule in RULES:
             rule(context)
