@@ -7,7 +7,7 @@ from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING
 
 from runtara_framework.agents.registry import AgentRegistry, load_entry
-from runtara_framework.errors import DriverAmbiguous
+from runtara_framework.errors import DriverAmbiguous, DriverNotFound
 
 if TYPE_CHECKING:
     from runtara_framework.agents.loading import Agent
@@ -21,7 +21,7 @@ class ExtendedRegistry(AgentRegistry):
     """
 
     def __init__(self, base: AgentRegistry, targets: Mapping[str, object], *, group: str, distribution: str) -> None:
-        super().__init__()
+        super().__init__(disabled=base._disabled)
         self._base = base
         self._targets = targets
         self._group = group
@@ -35,7 +35,9 @@ class ExtendedRegistry(AgentRegistry):
         """The agent of that id. Raises what `AgentRegistry.get` raises."""
         name = agent_id.lower()
         if name not in self._targets:
-            return self._loaded.get(name) or self._base.get(agent_id)
+            if name not in self.ids():
+                raise DriverNotFound(self._unknown(name), agent_id=agent_id)
+            return self._loaded.get(name) or self._base.get(name)
         if name in self._base.ids():
             raise DriverAmbiguous(
                 f"agent {name!r} is installed, and {self._distribution} brings one of the same id: rename one, or "

@@ -30,6 +30,8 @@ doubles = importlib.util.module_from_spec(_spec)
 sys.modules["conformance_doubles"] = doubles
 _spec.loader.exec_module(doubles)
 Double = doubles.Double
+STDLIBS = HERE.parent / "data" / "stdlibs"
+sys.path.append(str(STDLIBS))
 Program = Callable[[Any], Awaitable[Any]]
 
 
@@ -46,6 +48,7 @@ class Case:
     expect: dict[str, Any] = field(default_factory=dict)
     parallel: bool = False  # what runs at the same time may be called again after a kill
     modes: list[str] | None = None
+    stdlib: str | None = None
 
 
 def load_cases() -> Iterator[Case]:
@@ -192,6 +195,7 @@ def compile_case(case: Case, registry: AgentRegistry, *, debug: bool) -> Compila
             scenario_id="case",
             execution_graph=case.scenario,
             debug_mode=debug,
+            stdlib=case.stdlib or "standard",
             child_scenarios=[
                 ChildScenario(scenario_id=child_id, execution_graph=graph) for child_id, graph in case.children.items()
             ],
@@ -339,6 +343,9 @@ def image_of(case: Case, state: Path, *, debug: bool = False) -> bytes:
         "doubles.py": (HERE / "doubles.py").read_bytes(),
         "program.py": result.source.encode(),
     }
+    if case.stdlib:  # it is not installed where the server runs, so the image is where it is found
+        stdlib = [path for path in STDLIBS.rglob("*") if path.is_file() and path.suffix != ".pyc"]
+        files |= {str(path.relative_to(STDLIBS)): path.read_bytes() for path in stdlib}
     return write_zipapp(files, result.manifest)
 
 

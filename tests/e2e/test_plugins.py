@@ -13,6 +13,7 @@ import pytest
 
 from runtara_framework.errors import Forbidden
 from runtara_framework.management import ManagementSdk
+from runtara_framework.packaging import read_manifest
 
 from . import programs
 from .conftest import BIN, ROOT, Server, until_status
@@ -44,6 +45,45 @@ def test_an_agent_of_ones_own_is_listed_and_called_from_a_scenario() -> None:
     done = runtara("run", str(scenario), "--input", '{"sku": "A-1", "quantity": 2}')
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == {"order": 1, "total_cents": 2500}
+
+
+def test_a_stdlib_of_ones_own_is_used_by_an_image_and_no_line_of_the_kernel_names_it(tmp_path: Path) -> None:
+    folder = ROOT / "examples" / "stdlib_my_product"
+    scenario, given = str(folder / "scenario.json"), f"@{folder / 'input.json'}"
+    expected = json.loads((folder / "output.json").read_text())
+
+    chosen = runtara("run", scenario, "--input", given, "--stdlib", "my_product_stdlib")
+    assert (chosen.returncode, json.loads(chosen.stdout)) == (0, expected), chosen.stderr
+    environ = {"RUNTARA_STDLIB_NAME": "my_product_stdlib"}
+    assert json.loads(runtara("run", scenario, "--input", given, **environ).stdout) == expected
+    assert runtara("validate", scenario, **environ).returncode == 0
+    assert "my-prices" in runtara("agents", "list", **environ).stdout
+
+    without = runtara("validate", scenario, "--json")
+    assert without.returncode == 1
+    assert {finding["code"] for finding in json.loads(without.stdout)} == {"E020", "E062"}
+
+    image = tmp_path / "offer.pyz"
+    assert runtara("compile", scenario, "--stdlib", "my_product_stdlib", "-o", str(image)).returncode == 0
+    identity = {"name": "my_product_stdlib", "distribution": "my-product-stdlib", "version": "1.2.0"}
+    assert (read_manifest(image) or {})["stdlib"] == identity
+
+    named = [path for path in (ROOT / "runtara_framework").rglob("*.py") if "my-prices" in path.read_text()]
+    assert not named
+
+
+def test_an_image_without_its_stdlib_fails_once_and_says_what_is_missing(tmp_path: Path) -> None:
+    """Here it is found by the compiler alone: instances see what is installed, and no PYTHONPATH."""
+    scenario = tmp_path / "plain.json"
+    scenario.write_text('{"entryPoint": "end", "steps": {"end": {"stepType": "Finish", "id": "end"}}}')
+    only_here = str(ROOT / "tests" / "data" / "stdlibs")
+    done = runtara("run", str(scenario), "--stdlib", "shop", PYTHONPATH=only_here)
+    assert (done.returncode, done.stdout) == (1, "")
+    error = json.loads(done.stderr.splitlines()[-1])
+    assert (error["code"], error["category"]) == ("STDLIB_UNAVAILABLE", "permanent")
+    assert error["attributes"] == {
+        "stdlib": "shop", "distribution": "shop-stdlib", "version": "1.2.0", "reason": "DRIVER_NOT_FOUND",
+    }  # fmt: skip
 
 
 async def test_a_hook_plugin_sees_refuses_changes_and_adds(server: Server, audit: str, tmp_path: Path) -> None:

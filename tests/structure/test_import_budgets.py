@@ -26,6 +26,7 @@ BUDGETS = {
     "runtara_framework.sdk.bootstrap": HEAVY,
     "runtara_framework.runtime": HEAVY,
     "runtara_framework.agents": HEAVY,
+    "runtara_framework.stdlib": HEAVY,
     # An author's machine and a product's client.
     "runtara_framework.management": HEAVY,
     "runtara_framework.cli": HEAVY,
