@@ -82,7 +82,9 @@ RUN_TIME = {
     "PATH_TYPE_ERROR": "a path asks an array for a named key",
     "PATH_SYNTAX_ERROR": "a path is malformed",
     "COERCION_FAILED": "a value cannot be converted to the type that its mapping asks for",
-    "TEMPLATE_ERROR": "a template is malformed, goes through a missing value, or grows too large",
+    "TEMPLATE_ERROR": "a template is malformed, goes through a missing value, or grows too large, or a function of the "
+    "stdlib failed; `attributes.function` names it",
+    "STDLIB_UNAVAILABLE": "the stdlib of the program is not installed where the instance runs, or does not fit",
     "INPUT_INVALID": "the input does not satisfy the `inputSchema`; `attributes.violations` lists them",
     "OUTPUT_INVALID": "a result does not satisfy the `outputSchema`",
     "OUTPUT_TOO_LARGE": "the output of a step is too large",
