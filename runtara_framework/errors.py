@@ -52,7 +52,8 @@ class RuntaraError(Exception):
         message = str(wire.get("message", "the other side gave no message"))
         details = wire.get("details")
         details = details if isinstance(details, dict) else {}
-        known = {cls.code: cls for cls in _tree(RuntaraError)}.get(code)
+        # A room may have a private subclass under the same code; what travels is the class that the code belongs to.
+        known = next((cls for cls in _tree(RuntaraError) if cls.code == code), None)
         if known is None:
             return RemoteError(message, code=code, retryable=bool(wire.get("retryable", False)), **details)
         error = known.__new__(known)

@@ -92,7 +92,7 @@ def test_an_invalid_scenario_lists_its_findings_and_runs_nothing(tmp_path: Path)
         (["run", str(ORDER), "--config", "missing.toml"], "missing.toml does not exist"),
         (["agents", "show", "htpp"], "did you mean"),
         (["instances", "list", "--server", "unix:///nowhere.sock"], "nowhere.sock"),
-        (["build", "nonsense"], "MODULE:FUNCTION"),
+        (["build", "nonsense"], "module:function"),
     ],
 )
 def test_a_mistake_is_told_in_words_and_as_json(arguments: list[str], words: str, tmp_path: Path) -> None:

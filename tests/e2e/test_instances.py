@@ -48,6 +48,7 @@ async def test_what_a_process_used_is_known_once_it_is_gone(server: Server) -> N
     async with ManagementSdk(server.address, tenant_id="acme") as sdk:
         instance_id = await start(sdk, programs.COUNTER, {"steps": 1})
         await until_status(sdk, instance_id, "completed")
+        await asyncio.to_thread(_wait_gone, instance_id)
     server.stop()  # a clean stop waits until every launch is settled
     server.start()
     async with ManagementSdk(server.address, tenant_id="acme") as sdk:

@@ -1,0 +1,104 @@
+"""The order example as one native executable: on a real server, and in an empty root filesystem. Made once for all tests."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from runtara_target_native.needs import needs_of
+
+from runtara_framework.compiler import ChildScenario, CompilationInput, compile_scenario
+from runtara_framework.errors import InputInvalid
+from runtara_framework.management import ManagementSdk
+from runtara_framework.packaging import MANIFEST
+
+from .conftest import ROOT, Server, Shop, order_input, order_scenario, until_status
+
+RESULT = {
+    "orderId": "ORD-456",
+    "status": "accepted",
+    "total": 21,
+    "notification": {"sent": True, "to": "ada@example.com"},
+}
+STEPS = sorted(path for path in (ROOT / "examples" / "steps").glob("*.json") if path.suffixes == [".json"])
+UNSHARE = [shutil.which("unshare") or "unshare", *([] if os.geteuid() == 0 else ["--map-root-user"])]
+# Whatever launches it is killed right after each checkpoint that it saves.
+KILLED = {"RUNTARA_FAULT": "instance.after_checkpoint"}
+FAST = "runner.restart_delays_ms=[1]"
+
+
+@pytest.fixture(scope="module")
+def executable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[bytes]:
+    """The order example, made now: its Python is unpacked to a folder of these tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield compile_scenario(CompilationInput("order", order_scenario(), tenant_id="acme", target="native")).binary
+
+
+async def test_it_runs_on_a_server_as_any_other_image(sdk: ManagementSdk, shop: Shop, executable: bytes) -> None:
+    image = await sdk.register_image(name="order", binary=executable)
+    info = await sdk.run_instance(image_id=image.image_id, input=order_input(shop))
+    assert info.output == RESULT
+    assert [path for path, _ in shop.calls] == ["/validate", "/notify"]
+
+
+async def test_killed_at_every_checkpoint_it_repeats_nothing(server: Server, shop: Shop, executable: bytes) -> None:
+    server.start(FAST)
+    async with ManagementSdk(server.address, tenant_id="acme") as sdk:
+        image = await sdk.register_image(name="order", binary=executable)
+        started = await sdk.start_instance(image_id=image.image_id, input=order_input(shop), env=KILLED)
+        info = await until_status(sdk, started.instance_id, "completed", "failed")
+    assert info.output == RESULT
+    assert info.launches == 3
+    assert [path for path, _ in shop.calls] == ["/validate", "/notify"]
+
+
+async def test_the_server_holds_its_input_to_its_schema(sdk: ManagementSdk, executable: bytes) -> None:
+    image = await sdk.register_image(name="order", binary=executable)
+    with pytest.raises(InputInvalid, match="order"):
+        await sdk.start_instance(image_id=image.image_id, input={"data": {}})
+
+
+async def test_in_an_empty_root_filesystem_it_reaches_the_server_and_the_shop(
+    server: Server, shop: Shop, executable: bytes, tmp_path: Path
+) -> None:
+    root = tmp_path / "empty"
+    root.mkdir()
+    (root / "order").write_bytes(executable)
+    (root / "order").chmod(0o755)
+    # What the server launches goes into that root, where the server's socket is the only other thing.
+    launcher = (
+        f'#!/bin/sh\nRUNTARA_SERVER_ADDR=unix:///core.sock exec {" ".join(UNSHARE)} --root="{root}" --wd=/ /order\n'
+    )
+    server.start(FAST, f'transports.core=["unix://{root}/core.sock"]')
+    async with ManagementSdk(server.address, tenant_id="acme") as sdk:
+        image = await sdk.register_image(name="order", binary=launcher.encode())
+        started = await sdk.start_instance(image_id=image.image_id, input=order_input(shop), env=KILLED)
+        info = await until_status(sdk, started.instance_id, "completed", "failed")
+        assert info.output == RESULT
+        assert info.launches == 3
+    assert sorted(path.name for path in root.iterdir()) == ["core.sock", "order", f"runtara-native-{os.geteuid()}"]
+
+
+@pytest.mark.parametrize("path", STEPS, ids=lambda path: path.stem)
+def test_every_example_needs_nothing_beside_its_agents(path: Path) -> None:
+    """So all scenarios with the same agents share what takes long to make."""
+    child = json.loads((path.parent / "start-scenario.child.discount.json").read_text())
+    given = CompilationInput(
+        path.stem, json.loads(path.read_text()), child_scenarios=[ChildScenario("discount", child)]
+    )
+    with zipfile.ZipFile(io.BytesIO(compile_scenario(given).binary)) as archive:
+        files: dict[str, bytes] = {name: archive.read(name) for name in archive.namelist()}
+    manifest: dict[str, Any] = json.loads(files.pop(MANIFEST))
+    needs = needs_of(files, manifest)
+    assert needs.imports == ()
+    assert {point.name for point in needs.plugins if point.group == "runtara.agents"} == {
+        use["agent"].lower() for use in manifest["agents"]
+    }
