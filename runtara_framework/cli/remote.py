@@ -53,7 +53,8 @@ def add_commands(commands: Any) -> None:
     _one(_action(instances, "wait", _wait, "wait until it ends; print its output"))
     _one(_action(instances, "pause", _pause, "let it finish its step, then suspend it"))
     _one(_action(instances, "resume", _resume, "let a suspended instance go on"))
-    _one(_action(instances, "cancel", _cancel, "ask it to end"))
+    command = _one(_action(instances, "cancel", _cancel, "ask it to end"))
+    command.add_argument("--compensate", action="store_true", help="undo also what is undone only by hand")
     command = _one(_action(instances, "stop", _stop, "end it without asking"))
     command.add_argument(
         "--grace", type=float, default=5.0, metavar="SECONDS", help="between TERM and KILL (default: 5)"
@@ -215,7 +216,7 @@ async def _resume(sdk: ManagementSdk, args: argparse.Namespace) -> int:
 
 
 async def _cancel(sdk: ManagementSdk, args: argparse.Namespace) -> int:
-    await sdk.cancel_instance(args.instance)
+    await sdk.cancel_instance(args.instance, compensate=args.compensate)
     return 0
 
 

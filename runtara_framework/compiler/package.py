@@ -24,7 +24,7 @@ from runtara_framework.compiler.codegen import Capabilities, Child, Program, gen
 from runtara_framework.compiler.plan import render
 from runtara_framework.compiler.targets import DEFAULT_TARGET, load_target
 from runtara_framework.dsl.fields import FieldType, Variable
-from runtara_framework.dsl.models import ExecutionGraph, Scenario
+from runtara_framework.dsl.models import AgentStep, ExecutionGraph, Scenario
 from runtara_framework.dsl.validation import validate
 from runtara_framework.dsl.validation.findings import Finding
 from runtara_framework.errors import CompilationFailed, ScenarioInvalid
@@ -254,6 +254,8 @@ def _manifest(
 ) -> dict[str, Any]:
     """What the image says of itself: all that a server needs to check a start without running it."""
     shown = graph.model_dump(by_alias=True, exclude_unset=True, include={"input_schema", "output_schema", "variables"})
+    steps = (step for plan in program.plans for step in plan.graph.steps.values())
+    triggers = {step.compensation.trigger for step in steps if isinstance(step, AgentStep) and step.compensation}
     manifest: dict[str, Any] = {
         "kind": "scenario",
         "format": FORMAT,
@@ -268,6 +270,9 @@ def _manifest(
         "agents": [{"agent": agent, "capability": capability} for agent, capability in program.agents],
         "children": [{"scenarioId": child.scenario_id, "version": child.version} for child in program.children],
         "hasSideEffects": program.has_side_effects,
+        # What a server needs to know to cancel an instance that does not run.
+        "onCancel": graph.on_cancel is not None or "on_any_error" in triggers or None,
+        "manualCompensation": "manual" in triggers or None,
         "stdlib": None if stdlib is None else stdlib.identity,
         "compiler": __version__,
     }

@@ -393,11 +393,14 @@ class ManagementSdk:
         await self._call(op.RESUME_INSTANCE, request)
 
     async def cancel_instance(
-        self, instance_id: str, reason: str | None = None, *, tenant_id: str | None = None
+        self, instance_id: str, reason: str | None = None, *, compensate: bool = False, tenant_id: str | None = None
     ) -> None:
-        """Ask it to end. It runs its `onCancel` and becomes CANCELLED."""
-        payload = None if reason is None else {"reason": reason}
-        await self.send_signal(instance_id, "cancel", payload, tenant_id=tenant_id)
+        """Ask it to end. It runs its compensations for that case and its `onCancel`, and becomes CANCELLED; for that, one
+        that does not run is launched. `compensate`: also the compensations whose trigger is `manual`."""
+        payload: dict[str, Any] = {} if reason is None else {"reason": reason}
+        if compensate:
+            payload["compensate"] = True
+        await self.send_signal(instance_id, "cancel", payload or None, tenant_id=tenant_id)
 
     async def pause_instance(self, instance_id: str, *, tenant_id: str | None = None) -> None:
         """Suspend it at its next step."""

@@ -15,18 +15,30 @@ from runtara_framework.runtime.step import Step
 if TYPE_CHECKING:
     from runtara_framework.agents.registry import AgentRegistry
     from runtara_framework.runtime.compensation import Compensation
+    from runtara_framework.sdk.context import Context
 
 _agents: ContextVar[AgentRegistry | None] = ContextVar("runtara_agents", default=None)
+_ours: ContextVar[AgentRegistry | None] = ContextVar("runtara_agents_ours", default=None)
 
 
-def use_agents(registry: AgentRegistry) -> None:
-    """From now on, in this task and those that it starts, capabilities are called in `registry`."""
+def use_agents(registry: AgentRegistry, *, ours: bool = False) -> None:
+    """From now on, in this task and those that it starts, capabilities are called in `registry`. `ours`: it is the program's
+    and is closed with it; otherwise whoever made it closes it."""
     _agents.set(registry)
+    _ours.set(registry if ours else None)
 
 
 def agents() -> AgentRegistry:
     """The registry in use; by default that of the agents installed here."""
     return _agents.get() or _installed()
+
+
+def close_with(ctx: Context) -> None:
+    """What the program's agents hold (connections, say) is closed at its end."""
+    if _installed.cache_info().currsize:
+        ctx.at_end(_installed().aclose)
+    if (registry := _ours.get()) is not None:
+        ctx.at_end(registry.aclose)
 
 
 @cache
@@ -88,4 +100,6 @@ class Agent(Step, frozen=True, kw_only=True):
             deadline_ms=None if self.timeout_ms is None else time.time_ns() // 1_000_000 + self.timeout_ms,
             connection=connection,
         )
-        return await agents().invoke(self.agent, self.capability, given, context)
+        registry = agents()
+        close_with(s.ctx)
+        return await registry.invoke(self.agent, self.capability, given, context)

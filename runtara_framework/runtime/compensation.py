@@ -52,10 +52,14 @@ class Compensation:
 
 async def compensate(s: Scope, failure: Failure | None) -> None:
     """Undo the completed steps of a pass: higher `order` first, then the last completed first. `failure` is None when the
-    instance is cancelled or out of time. What fails meanwhile is recorded and hides nothing."""
-    triggers = (ON_ANY_ERROR,) if failure is None else (ON_ANY_ERROR, ON_DOWNSTREAM_ERROR)
+    instance is cancelled or out of time; who cancelled it may have asked for the manual ones, too. What fails meanwhile is
+    recorded and hides nothing. Doing it again, after it was interrupted, repeats nothing that was done."""
+    triggers = {ON_ANY_ERROR}
+    if failure is not None:
+        triggers.add(ON_DOWNSTREAM_ERROR)
+    if s.ctx.compensate:
+        triggers.add(MANUAL)
     due = [done for done in reversed(s.completed) if done.compensation.trigger in triggers]
-    s.completed.clear()
     for done in sorted(due, key=lambda done: -done.compensation.order):
         scope = s.branch(None)
         scope.key = s.key.step(done.step.id).suffix("compensation")

@@ -42,11 +42,15 @@ async def run_graph(s: Scope) -> Any:
         if s.completed:
             from runtara_framework.runtime.compensation import compensate
 
-            await compensate(s, failure)
+            try:
+                await compensate(s, failure)
+            except asyncio.CancelledError:
+                s.run.interrupted.append((s, failure))
+                raise
         raise
     except asyncio.CancelledError:
         if s.completed:
-            s.run.interrupted.append(s)
+            s.run.interrupted.append((s, None))
         raise
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 from runtara_framework.dsl.schemas import Violation, check_input
@@ -29,8 +30,12 @@ async def run_scenario(
         start(stdlib)
     run = Run(ctx, debug=debug, connection_url=connection_url)
     scope = _scope(run, graph, ctx.input, Key.root(), durable=True)
-    ctx.on_cancel = lambda: _on_cancel(scope)
-    return await run_graph(scope)
+    variables = copy_context()  # the program's: it knows which agents to call
+    ctx.on_cancel = lambda: asyncio.create_task(_on_cancel(scope), context=variables)
+    result = await run_graph(scope)
+    if scope.completed:
+        run.interrupted.append((scope, None))  # counts if a cancel came before the result was told
+    return result
 
 
 async def run_as_child(s: Scope, graph: Graph, key: Key, data: Any, durable: bool) -> Any:
@@ -66,12 +71,11 @@ def _input_invalid(violations: list[Violation]) -> Failure:
 async def _on_cancel(root: Scope) -> None:
     """What a scenario does when its instance is cancelled or out of time: undo, then the graph's own `onCancel`."""
     async with asyncio.timeout(ON_CANCEL_SECONDS):
-        interrupted, root.run.interrupted = root.run.interrupted, []
-        if interrupted:
+        if root.run.interrupted:
             from runtara_framework.runtime.compensation import compensate
 
-            for scope in interrupted:
-                await compensate(scope, None)
+            for scope, failure in root.run.interrupted:
+                await compensate(scope, failure)
         handler = root.graph.on_cancel
         if handler is not None:
             variables = dict(root.variables)

@@ -26,7 +26,8 @@ class Run:
         self.debug = debug
         self.connection_url = connection_url
         self.connections: dict[str, Any] = {}  # what `connection` keeps, until when
-        self.interrupted: list[Scope] = []  # passes that a cancellation cut off and that have something to undo
+        # Passes that a cancellation cut off and that have something to undo, and the failure that they were undoing already.
+        self.interrupted: list[tuple[Scope, Failure | None]] = []
 
 
 class Budget:

@@ -22,4 +22,4 @@ def start(pin: Pin) -> None:
             attributes={**wanted, "reason": error.code},
         ) from error
     if found.agents:
-        use_agents(found.extend(agents()))
+        use_agents(found.extend(agents()), ours=True)

@@ -27,7 +27,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
     async def perform(self, s: Scope, given: Any) -> dict[str, Any]:
         """Do it; the answer is what `steps.<id>` shall be."""
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} does not say what it does")
 
     def result(self, outputs: Any, **siblings: Any) -> dict[str, Any]:
         """The value of `steps.<id>`."""

@@ -18,8 +18,9 @@ import msgspec
 from runtara_framework.clock import Clock
 from runtara_framework.errors import PayloadTooLarge, RuntaraError, StaleLaunch
 from runtara_framework.sdk.client import InstanceClient
-from runtara_framework.sdk.context import Context, Stop, enter
-from runtara_framework.sdk.failure import OUTPUT_TOO_LARGE, UNHANDLED_ERROR, Failure
+from runtara_framework.sdk.context import Context, enter
+from runtara_framework.sdk.ending import Stop
+from runtara_framework.sdk.failure import EXECUTION_TIMEOUT, OUTPUT_TOO_LARGE, UNHANDLED_ERROR, Failure
 from runtara_framework.sdk.keys import Key
 from runtara_framework.sdk.scope import Scope
 from runtara_framework.sdk.scope import enter as enter_scope
@@ -35,9 +36,15 @@ UNWIND_SECONDS = 5.0
 """What the `finally` blocks of a program that is being ended may take together."""
 CANCEL_SECONDS = 30.0
 """What a program's `on_cancel` may take."""
+RELEASE_SECONDS = 2.0
+"""What closing pooled connections may take, when everything is reported."""
 MESSAGE_CHARACTERS = 8_000
 """What is left of the message of a failure that is too large to be reported."""
 TERMINATED = 128 + 15
+TIMED_OUT = (
+    "the instance has used up its running time (`timeout_seconds` of its start, else `executionTimeoutSeconds`; time "
+    "suspended does not count)"
+)
 
 
 class Outcome(StrEnum):
@@ -116,6 +123,9 @@ async def execute(
             await _on_cancel(context, cancel_seconds)
             await client.acknowledge_signal("cancel")
             return Outcome.CANCELLED
+        if context.stopped is Stop.TIMED_OUT:
+            await _on_cancel(context, cancel_seconds)
+            return await _fail(client, Failure(EXECUTION_TIMEOUT, TIMED_OUT, category="timeout"))
         if context.lost is not None and context.stopped is Stop.LOST:
             _complain(f"gave up, nothing was reported: {context.lost.code}: {context.lost.message}")
         return Outcome(context.stopped)
@@ -131,6 +141,7 @@ async def execute(
             context.stop(Stop.LOST)  # whatever still runs of it has no say any more
             if rest := context.close():
                 await asyncio.wait(rest, timeout=unwind_seconds)
+            await context.release(RELEASE_SECONDS)
         await client.close()
 
 

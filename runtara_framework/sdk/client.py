@@ -320,12 +320,26 @@ class InstanceClient:
         wire = error if isinstance(error, dict) else Failure.of(error).to_dict()
         await self._call(op.FAIL, m.Fail(instance_id=self.instance_id, error=wire))
 
-    async def suspend(self, reason: str, *, wake_at_ms: int | None = None, signal_keys: Sequence[str] = ()) -> bool:
+    async def suspend(
+        self,
+        reason: str,
+        *,
+        wake_at_ms: int | None = None,
+        signal_keys: Sequence[str] = (),
+        waits: Sequence[str] = (),
+        reached: Sequence[str] = (),
+    ) -> bool:
         """Nothing to do until then. True: exit now. False: something is due already; look again. `reason` is sleeping,
-        waiting_signal (if there are signal keys), paused, draining or breakpoint."""
+        waiting_signal (if there are signal keys), paused, draining or breakpoint. `waits`: the checkpoints that the waits
+        for these keys would make; `reached`: checkpoints of breakpoints, written if the instance is suspended."""
         fault_point("instance.before_suspend")
         request = m.Suspend(
-            instance_id=self.instance_id, reason=reason, wake_at_ms=wake_at_ms, signal_keys=list(signal_keys)
+            instance_id=self.instance_id,
+            reason=reason,
+            wake_at_ms=wake_at_ms,
+            signal_keys=list(signal_keys),
+            waits=list(waits),
+            reached=list(reached),
         )
         answer = await self._call(op.SUSPEND, request)
         fault_point("instance.after_suspend")

@@ -4,8 +4,11 @@ A program runs from the top in every launch and finds what it did before: a chec
 again. So whatever has an effect outside, or differs from run to run, goes through here, each under a key of its own that
 is the same in every launch. Keys are `Key`s; a text is the step of that name.
 
-Signals: a cancel interrupts the program at once (by `asyncio.CancelledError`, which no `except Exception` catches); a
-pause waits for the next boundary. Long sleeps and waits leave the process; `parking` says when.
+Signals: a cancel interrupts the program at once (by `asyncio.CancelledError`, which no `except Exception` catches), and so
+does the end of the instance's running time; a pause waits for the next boundary. Long sleeps and waits leave the process;
+`parking` says when.
+
+A program that still replays is interrupted where its replay ends; `ending` says why.
 """
 
 from __future__ import annotations
@@ -14,7 +17,6 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
 from contextvars import ContextVar, copy_context
-from enum import StrEnum
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, overload
 
@@ -31,6 +33,7 @@ from runtara_framework.errors import (
 )
 from runtara_framework.protocol.messages import ResolvedConnection, SignalInfo
 from runtara_framework.sdk.client import InstanceClient
+from runtara_framework.sdk.ending import Ending, Stop
 from runtara_framework.sdk.failure import INPUT_INVALID, OUTPUT_TOO_LARGE, Failure, WaitTimeout
 from runtara_framework.sdk.keys import Key
 from runtara_framework.sdk.parking import Parking, Spot
@@ -49,15 +52,6 @@ WATCH_AFTER_SECONDS = 0.02
 WATCH_HOLD_MS = 20_000
 
 
-class Stop(StrEnum):
-    """Why a launch ends before its program has returned."""
-
-    SUSPENDED = "suspended"  # the server knows when to launch it again
-    CANCELLED = "cancelled"
-    STALE = "stale"  # a newer launch exists
-    LOST = "lost"  # the server is away for too long, or refuses what it may not refuse
-
-
 class Context:
     """One launch of one instance, as its program sees it."""
 
@@ -73,7 +67,10 @@ class Context:
         self.input: Any = _parse(registered.input)
         """The JSON value that the instance was started with; None if there was none."""
         self.on_cancel: Callable[[], Awaitable[Any]] | None = None
-        """Called when the instance is cancelled, before that is acknowledged; has 30 seconds. May use this context."""
+        """Called when the instance is cancelled or its running time is used up, before that is reported; has 30 seconds. May
+        use this context. A launch that is made to obey a cancel runs up to where the program was, then calls it."""
+        self.compensate = False
+        """Whether the cancel asks for compensations that run only when somebody asks for them (DSL.md 9, `manual`)."""
         self.shared: dict[Key, asyncio.Future[Any]] = {}
         """Steps of this launch that several calls share, for `durable`."""
         self.stopped: Stop | None = None
@@ -89,7 +86,9 @@ class Context:
         self._watch: asyncio.TimerHandle | None = None
         self._watching: asyncio.Task[None] | None = None
         self._seen_signal = 0
-        self._at_breakpoint = False
+        self._reached: list[str] = []  # breakpoints at which the program stands
+        self._remaining_ms = registered.remaining_ms
+        self._end = Ending(self._parking, self.stop, replays=registered.epoch > 1)
 
     # -- checkpoints ------------------------------------------------------------------------------------------
 
@@ -107,6 +106,7 @@ class Context:
         checkpoint_id = str(Key.of(key))
         known = self._client.saved(checkpoint_id)
         if known is None:
+            await self._end.beyond()
             with self._parking.effect():
                 try:
                     known = (await self._client.checkpoint(checkpoint_id, state)).state
@@ -136,6 +136,7 @@ class Context:
         """Sleep until that moment, ms since the epoch, which must be the same in every launch. Writes nothing."""
         self._check()
         if moment_ms > self.clock_ms():
+            await self._end.beyond()
             with self._parking.parked(Spot(moment_ms)):
                 await self._clock.sleep_until(moment_ms - self._offset_ms)
             self._check()
@@ -196,8 +197,9 @@ class Context:
             return known
         if self.saved(key.timeout()) is not None:
             raise _wait_timeout(signal_key, timeout_ms)
+        await self._end.beyond()
         deadline_ms = None if timeout_ms is None else await self.deadline(key, timeout_ms)
-        spot = Spot(deadline_ms, signal_key)
+        spot = Spot(deadline_ms, signal_key, str(key))
         payload = await self._take(key, signal_key, 0)
         with self._parking.parked(spot):
             while payload is None:
@@ -271,9 +273,11 @@ class Context:
     async def breakpoint(self, key: Key | str) -> None:
         """Suspend the instance here until it is resumed, once in its life. As for a pause, effects that are under way in
         other branches come to their end first."""
+        self._check()
         if self.saved(key) is None:
-            await self.checkpoint(key, b"true")
-            self._at_breakpoint = True
+            await self._end.beyond()
+            # The checkpoint is written together with the suspension, so that no kill skips the stop.
+            self._reached.append(str(Key.of(key)))
             self._parking.pause()
             await self._parking.boundary()
 
@@ -338,6 +342,8 @@ class Context:
         main.add_done_callback(lambda task: self._ending.set())
         self._client.on_signals = self._deliver
         self._client.on_lost = self._lose
+        if self._remaining_ms is not None:
+            self._end.interrupt_at(self._clock.now_ms() + self._remaining_ms, self._clock)
         self._deliver(self._client.waiting_signals())
         if self.stopped is None:
             self._watch = asyncio.get_running_loop().call_later(WATCH_AFTER_SECONDS, self._begin_watching)
@@ -345,6 +351,8 @@ class Context:
     async def ended(self) -> None:
         """Comes back when the program has returned or was stopped."""
         await self._ending.wait()
+        if self._end.asked is not None:
+            self.stop(self._end.asked)  # it returned from what earlier launches did; it is to end as it was told
 
     def stop(self, why: Stop) -> None:
         """End the program, whatever it does."""
@@ -356,18 +364,28 @@ class Context:
                 self._main.cancel()
 
     def reopen(self) -> None:
-        """The cancelled program is gone; let its `on_cancel` use the context."""
+        """The interrupted program is gone; let its `on_cancel` use the context."""
         self.stopped = None
+        self._end.clean_up()
         self._client.on_signals = lambda signals: None
 
     def close(self) -> set[asyncio.Task[Any]]:
         """Stop listening, and cancel the branches that the program left behind; the caller waits for them."""
         self._parking.stay()
+        self._end.clean_up()
         if self._watch is not None:
             self._watch.cancel()
         if self._watching is not None:
             self._watching.cancel()
         return self._parking.cancel_branches()
+
+    def at_end(self, release: Callable[[], Awaitable[None]]) -> None:
+        """Call `release` when everything is reported and the process is about to go. The same function once only."""
+        self._end.at_end(release)
+
+    async def release(self, seconds: float) -> None:
+        """Do what `at_end` was told, in that time."""
+        await self._end.release(seconds)
 
     def _check(self, *unused: Any) -> None:
         """Nothing happens in a program that is being ended, not even in its `finally` blocks."""
@@ -394,7 +412,9 @@ class Context:
         kinds = {signal.signal_type for signal in signals}
         self._seen_signal = max((self._seen_signal, *(signal.signal_id for signal in signals)))
         if "cancel" in kinds:
-            self.stop(Stop.CANCELLED)
+            if self.stopped is None and self._end.asked is None:
+                self.compensate = any(_asks_to_compensate(s) for s in signals if s.signal_type == "cancel")
+                self._end.interrupt(Stop.CANCELLED)
         elif "pause" in kinds:
             self._parking.pause()
 
@@ -418,10 +438,13 @@ class _Port:
     def now_ms(self) -> int:
         return self._context.clock_ms()
 
-    async def suspend(self, wake_at_ms: int | None, signal_keys: list[str]) -> bool:
-        reason = Reason.WAITING_SIGNAL if signal_keys else Reason.SLEEPING
+    async def suspend(self, wake_at_ms: int | None, waits: dict[str, str]) -> bool:
+        reason = Reason.WAITING_SIGNAL if waits else Reason.SLEEPING
+        keys = sorted(set(waits.values()))
         try:
-            return await self._context._client.suspend(reason, wake_at_ms=wake_at_ms, signal_keys=signal_keys)
+            return await self._context._client.suspend(
+                reason, wake_at_ms=wake_at_ms, signal_keys=keys, waits=sorted(waits)
+            )
         except RuntaraError as error:
             self._context._give_up(error)
 
@@ -434,11 +457,11 @@ class _Port:
     async def obey_pause(self) -> bool:
         client = self._context._client
         try:
-            if self._context._at_breakpoint:
-                if await client.suspend(Reason.BREAKPOINT):
+            if self._context._reached:
+                if await client.suspend(Reason.BREAKPOINT, reached=self._context._reached):
                     return True
-                self._context._at_breakpoint = False
-                await client.poll_signals()  # a cancel or pause came between; a pause does just as well
+                await client.poll_signals()  # only a cancel refuses it; here it comes
+                return False
             await client.acknowledge_signal("pause")
             # Only the server knows whether the pause was withdrawn before it heard of our obedience.
             return (await client.get_status()).status is not Status.RUNNING
@@ -458,6 +481,7 @@ class _EffectBlock:
 
     async def __aenter__(self) -> None:
         self._context._check()
+        await self._context._end.beyond()
         await self._context._parking.boundary()
         self._effect.__enter__()
 
@@ -490,6 +514,15 @@ def _parse(data: bytes) -> Any:
         return decode(data)
     except ValueError as error:
         raise Failure(INPUT_INVALID, f"the input is no JSON: {error}") from error
+
+
+def _asks_to_compensate(cancel: SignalInfo) -> bool:
+    """The payload is its sender's; `{"compensate": true}` means us."""
+    try:
+        payload = decode(cancel.payload) if cancel.payload else None
+    except ValueError:
+        return False
+    return isinstance(payload, dict) and payload.get("compensate") is True
 
 
 def _wait_timeout(signal_key: str, timeout_ms: int | None) -> WaitTimeout:

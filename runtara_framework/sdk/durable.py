@@ -56,6 +56,7 @@ DEFAULT_RETRIES = 3
 DEFAULT_DELAY_MS = 1_000
 DEFAULT_CAP_MS = 5 * 60 * 1_000
 MARK = "__runtara_workflow__"
+ON_CANCEL = "__runtara_on_cancel__"
 DIGEST_LENGTH = 16
 
 
@@ -282,15 +283,25 @@ async def _in_scope(step: _Step, key: Key, number: int, args: tuple[Any, ...], k
 @overload
 def workflow(function: F, /) -> F: ...
 @overload
-def workflow(*, name: str | None = None) -> Callable[[F], F]: ...
+def workflow(
+    *, name: str | None = None, on_cancel: Callable[[Context], Awaitable[Any]] | None = None
+) -> Callable[[F], F]: ...
 
 
-def workflow(function: Any = None, /, *, name: str | None = None) -> Any:
+def workflow(
+    function: Any = None,
+    /,
+    *,
+    name: str | None = None,
+    on_cancel: Callable[[Context], Awaitable[Any]] | None = None,
+) -> Any:
     """Mark the entry of a Python workflow: `async def wf(ctx)` or `async def wf(ctx, input)`.
 
     `input` is JSON, or what its annotation says: a pydantic model, a dataclass or a `msgspec.Struct` is checked and built
-    (`INPUT_INVALID` otherwise). The result must be JSON. `name` is the image's default name. `runtara build` and
-    `sdk.package.build` make an image of it. Raises `NotAWorkflow` for another kind of function."""
+    (`INPUT_INVALID` otherwise). The result must be JSON. `name` is the image's default name. `on_cancel` is called when an
+    instance is cancelled or out of time, also one that sleeps or waits (`Context.on_cancel`, which a running program may
+    set itself). `runtara build` and `sdk.package.build` make an image of it. Raises `NotAWorkflow` for another kind of
+    function."""
 
     def mark(function: Any) -> Any:
         if not inspect.iscoroutinefunction(function):
@@ -299,6 +310,7 @@ def workflow(function: Any = None, /, *, name: str | None = None) -> Any:
         if not 1 <= len(parameters) <= 2:
             raise NotAWorkflow(f"{_named(function)} must take (ctx) or (ctx, input), not {len(parameters)} parameters")
         setattr(function, MARK, name or function.__name__)
+        setattr(function, ON_CANCEL, on_cancel)
         return function
 
     return mark if function is None else mark(function)
@@ -318,7 +330,11 @@ def program(function: Callable[..., Awaitable[Any]]) -> Callable[[Context], Awai
     takes_input = len([p for p in inspect.signature(function).parameters.values() if p.kind in _POSITIONAL]) == 2
     kind = input_type(function)
 
+    on_cancel: Callable[[Context], Awaitable[Any]] | None = getattr(function, ON_CANCEL, None)
+
     async def main(ctx: Context) -> Any:
+        if on_cancel is not None:
+            ctx.on_cancel = functools.partial(on_cancel, ctx)
         return await (function(ctx, _built(kind, ctx.input)) if takes_input else function(ctx))
 
     return main

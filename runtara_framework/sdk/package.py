@@ -16,7 +16,7 @@ from typing import Any
 
 from runtara_framework.errors import NotAWorkflow
 from runtara_framework.packaging import MAIN, MANIFEST, write_zipapp
-from runtara_framework.sdk.durable import MARK, input_type, program
+from runtara_framework.sdk.durable import MARK, ON_CANCEL, input_type, program
 
 FORMAT = 1
 """Of the manifest, and of what the image expects of the SDK."""
@@ -41,12 +41,14 @@ def build(target: str, *, name: str | None = None) -> bytes:
     if function is None:
         raise NotAWorkflow(f"module {module_name!r} has no {function_name!r}{_nearest(function_name, module)}")
     program(function)  # raises what is wrong with it
-    manifest = {
+    manifest: dict[str, Any] = {
         "kind": "python",
         "format": FORMAT,
         "name": name or getattr(function, MARK),
         "entry": target,
     }
+    if getattr(function, ON_CANCEL, None) is not None:
+        manifest["onCancel"] = True  # a cancel of an instance that does not run launches it
     schema = _input_schema(function)
     if schema is not None:
         manifest["inputSchema"] = schema

@@ -41,8 +41,8 @@ class Port(Protocol):
 
     def now_ms(self) -> int: ...
 
-    async def suspend(self, wake_at_ms: int | None, signal_keys: list[str]) -> bool:
-        """Tell the server; True: the process must end."""
+    async def suspend(self, wake_at_ms: int | None, waits: dict[str, str]) -> bool:
+        """Tell the server; True: the process must end. `waits`: the checkpoint of each wait, and the signal's key."""
         ...
 
     async def look_at_signals(self) -> None:
@@ -59,13 +59,17 @@ class Port(Protocol):
 
 
 class Spot:
-    """What one parked branch waits for: a moment, a signal, or both. Neither: only for others to end it."""
+    """What one parked branch waits for: a moment, a signal (which is to become that checkpoint), or both. Neither: only for
+    others to end it."""
 
-    __slots__ = ("signal_key", "wake_at_ms")
+    __slots__ = ("checkpoint_id", "signal_key", "wake_at_ms")
 
-    def __init__(self, wake_at_ms: int | None = None, signal_key: str | None = None) -> None:
+    def __init__(
+        self, wake_at_ms: int | None = None, signal_key: str | None = None, checkpoint_id: str | None = None
+    ) -> None:
         self.wake_at_ms = wake_at_ms
         self.signal_key = signal_key
+        self.checkpoint_id = checkpoint_id
 
 
 class Parking:
@@ -91,6 +95,7 @@ class Parking:
         self._pauser: asyncio.Task[None] | None = None
         self._retry: asyncio.TimerHandle | None = None
         self._staying = False
+        self._arrived: asyncio.Event | None = None  # somebody waits for every branch to have come to where it stops
 
     # -- branches -------------------------------------------------------------------------------------------
 
@@ -187,10 +192,24 @@ class Parking:
             self._pause.set()
             self._pause = None
 
+    async def arrive(self) -> None:
+        """Come back when no branch runs any more. From now on nobody leaves and nobody pauses."""
+        self.stay()
+        self._arrived = asyncio.Event()
+        while True:
+            for _ in range(TICKS):
+                await asyncio.sleep(0)
+            if not self._running:
+                return
+            self._arrived.clear()
+            await self._arrived.wait()
+
     # -- leaving ----------------------------------------------------------------------------------------------
 
     def _changed(self) -> None:
         if self._staying:
+            if self._arrived is not None and not self._running:
+                self._arrived.set()
             return
         if self._pause is not None:
             if not self._effects and self._parked and self._pauser is None:
@@ -217,8 +236,12 @@ class Parking:
             if not self._may_leave():
                 return
             self._leaving = True
-            keys = sorted({spot.signal_key for spot in self._parked if spot.signal_key is not None})
-            if await self._port.suspend(self.wake_at_ms(), keys):
+            waits = {
+                spot.checkpoint_id: spot.signal_key
+                for spot in self._parked
+                if spot.signal_key is not None and spot.checkpoint_id is not None
+            }
+            if await self._port.suspend(self.wake_at_ms(), waits):
                 self._port.left()
                 return
             await self._port.look_at_signals()

@@ -67,18 +67,20 @@ class CoreService:
         now = self._clock.now_ms()
         answer = await self._persistence.register(ref, checkpoint_id=request.checkpoint_id, now_ms=now)
         self._notifier.changed(answer.change)
+        instance = answer.instance
         return m.Registered(
             instance_id=ref.instance_id,
             tenant_id=ref.tenant_id,
             epoch=ref.epoch,
             token=self._tokens.make(ref),
-            input=answer.instance.input,
+            input=instance.input,
             checkpoints=_saved(answer.checkpoints),
             next_seq=answer.next_seq,
             signals=_infos(answer.signals),
             now_ms=now,
-            started_at_ms=answer.instance.started_at_ms or now,
+            started_at_ms=instance.started_at_ms or now,
             hold_below_ms=self._hold_below_ms,
+            remaining_ms=None if instance.timeout_ms is None else max(0, instance.timeout_ms - instance.running_ms),
         )
 
     async def load_checkpoints(self, request: m.LoadCheckpoints, ref: LaunchRef) -> m.LoadedCheckpoints:
@@ -204,6 +206,8 @@ class CoreService:
             Reason(request.reason),
             wake_at_ms=request.wake_at_ms,
             signal_keys=request.signal_keys,
+            waits=request.waits,
+            reached=request.reached,
             now_ms=self._clock.now_ms(),
         )
         self._notifier.changed(change)

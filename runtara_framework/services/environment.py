@@ -28,7 +28,7 @@ from runtara_framework.model import Event, Image, Instance, NewInstance
 from runtara_framework.protocol import messages as m
 from runtara_framework.protocol.channel import Body
 from runtara_framework.services.core import MAX_HOLD_MS
-from runtara_framework.services.images import ImageService, single
+from runtara_framework.services.images import ImageService, obeys, single
 from runtara_framework.services.launcher import Launcher
 from runtara_framework.services.notifier import Notifier, wait_set
 from runtara_framework.spec.persistence import CheckpointFilter, EventFilter, InstanceFilter, Persistence
@@ -206,13 +206,24 @@ class EnvironmentService:
     async def send_signal(self, request: m.SendSignal) -> m.Done:
         if request.signal_type not in ("cancel", "pause", "resume"):
             raise InvalidRequest(f"signal_type is cancel, pause or resume, not {request.signal_type!r}")
-        return await self._signal(
-            request.tenant_id, request.instance_id, request.signal_type, self._payload(request.payload)
-        )
+        tenant_id, instance_id, payload = request.tenant_id, request.instance_id, self._payload(request.payload)
+        if request.signal_type != "cancel":
+            return await self._signal(tenant_id, instance_id, request.signal_type, payload)
+        compensate = request.payload.get("compensate", False) if isinstance(request.payload, dict) else False
+        if not isinstance(compensate, bool):
+            raise InvalidRequest(f"compensate, in the payload of a cancel, is true or false, not {compensate!r}")
+        instance = await self._persistence.get_instance(tenant_id, instance_id)
+        deliver = False
+        if instance.image_id is not None and instance.status not in TERMINAL:
+            image = await self._persistence.get_image(tenant_id, instance.image_id)
+            deliver = obeys(image.manifest, compensate)
+        return await self._signal(tenant_id, instance_id, "cancel", payload, deliver=deliver)
 
-    async def _signal(self, tenant_id: str, instance_id: str, signal_type: str, payload: bytes) -> m.Done:
+    async def _signal(
+        self, tenant_id: str, instance_id: str, signal_type: str, payload: bytes, *, deliver: bool = False
+    ) -> m.Done:
         sent = await self._persistence.send_signal(
-            tenant_id, instance_id, signal_type, payload, now_ms=self._clock.now_ms()
+            tenant_id, instance_id, signal_type, payload, deliver=deliver, now_ms=self._clock.now_ms()
         )
         self._notifier.changed(sent.change)
         if sent.signal is not None:

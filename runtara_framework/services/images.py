@@ -107,6 +107,12 @@ class ImageService:
             return read_manifest(Path(spool.name)) or {}
 
 
+def obeys(manifest: Mapping[str, Any], compensate: bool) -> bool:
+    """Whether the program of an image has something to do when it is cancelled: a handler or compensations that run then
+    (`onCancel` in its manifest), or, if whoever cancels it asks for them, manual compensations (`manualCompensation`)."""
+    return manifest.get("onCancel") is True or (compensate and manifest.get("manualCompensation") is True)
+
+
 async def single(content: bytes) -> AsyncIterator[bytes]:
     """Bytes that came in one message, as a stream."""
     yield content

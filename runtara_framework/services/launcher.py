@@ -31,6 +31,7 @@ from runtara_framework.faults import fault_point
 from runtara_framework.model import Change, Exit, Launch, LaunchRef
 from runtara_framework.services import verdicts
 from runtara_framework.services.identity import LaunchTokens
+from runtara_framework.services.images import obeys
 from runtara_framework.services.notifier import Notifier
 from runtara_framework.spec.persistence import Cancel, Persistence, Requeue, Verdict
 from runtara_framework.spec.runner import Handle, LaunchSpec, Runner
@@ -40,6 +41,10 @@ logger = logging.getLogger(__name__)
 
 EXIT_GRACE_MS = 10_000
 """How long a process may linger after it has reported that it ends."""
+OBEY_MS = 10_000
+"""What a program gets beyond its running time to end by itself and to say so; it knows the limit."""
+HANDLER_MS = 30_000
+"""And what it gets for what it does when it is cancelled or out of time, if its image says that there is something."""
 CLAIM_BATCH = 32
 
 
@@ -53,12 +58,25 @@ class _Live:
     last_seen_ms: int
     registered: bool = False
     handle: Handle | None = None
-    deadline_ms: int | None = None  # of its running time
+    deadline_ms: int | None = None  # of its running time, and of what it may do after that
     cancel_by_ms: int | None = None  # it was asked to cancel and must have obeyed by then
     exit_by_ms: int | None = None  # it said that it ends and must be gone by then
     verdict: Verdict | None = None  # decided before the exit
     stopping: bool = False
     gone: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def handler_ms(self) -> int:
+        return HANDLER_MS if obeys(self.launch.image.manifest, True) else 0
+
+    def run_from(self, moment_ms: int) -> None:
+        """Its running time begins."""
+        if self.launch.remaining_ms is not None:
+            self.deadline_ms = moment_ms + self.launch.remaining_ms + OBEY_MS + self.handler_ms
+
+    def cancel_from(self, moment_ms: int, grace_ms: int) -> None:
+        """It is asked to cancel."""
+        self.cancel_by_ms = moment_ms + max(grace_ms, self.handler_ms and self.handler_ms + OBEY_MS)
 
 
 class Launcher:
@@ -117,8 +135,12 @@ class Launcher:
         """A cancel waits for this instance: it must obey within the grace period."""
         live = self._live.get((tenant_id, instance_id))
         if live is not None and live.cancel_by_ms is None:
-            live.cancel_by_ms = self._clock.now_ms() + int(self._settings.runner.cancel_grace_seconds * 1000)
+            live.cancel_from(self._clock.now_ms(), self._cancel_grace_ms)
             self._recheck.set()
+
+    @property
+    def _cancel_grace_ms(self) -> int:
+        return int(self._settings.runner.cancel_grace_seconds * 1000)
 
     async def kill(self, tenant_id: str, instance_id: str, grace_seconds: float) -> None:
         """Stop the process of an instance, if there is one, and return when it is gone."""
@@ -133,6 +155,9 @@ class Launcher:
             if change.after is Status.RUNNING:
                 live.registered = True
                 live.last_seen_ms = self._clock.now_ms()
+                live.run_from(self._clock.now_ms())
+                if live.launch.cancelled:
+                    live.cancel_from(self._clock.now_ms(), self._cancel_grace_ms)
             elif change.after is not Status.PENDING:
                 live.exit_by_ms = self._clock.now_ms() + EXIT_GRACE_MS
             self._recheck.set()
@@ -169,7 +194,9 @@ class Launcher:
         live.handle = launch.handle
         live.registered = True  # if it is not, the heartbeat deadline finds out
         live.started_ms = launch.claimed_at_ms
-        live.deadline_ms = None if launch.remaining_ms is None else launch.claimed_at_ms + launch.remaining_ms
+        live.run_from(launch.claimed_at_ms)
+        if launch.cancelled:
+            live.cancel_from(self._clock.now_ms(), self._cancel_grace_ms)
         self._spawn(self._supervise(live))
 
     async def _pump(self) -> None:
@@ -253,7 +280,6 @@ class Launcher:
                 spec = LaunchSpec(ref=spec.ref, image=image, env={**changed.env, **own}, workdir=changed.workdir)
         if live.verdict is not None or self._stopping:
             return None
-        live.deadline_ms = None if launch.remaining_ms is None else self._clock.now_ms() + launch.remaining_ms
         return await runner.launch(spec)
 
     def _environment(self, launch: Launch) -> dict[str, str]:
@@ -293,6 +319,7 @@ class Launcher:
                     launch.ref,
                     exit,
                     verdict,
+                    deliver=obeys(launch.image.manifest, True),
                     now_ms=self._clock.now_ms(),
                 )
                 break
@@ -345,10 +372,10 @@ class Launcher:
         if live.exit_by_ms is not None:
             deadlines.append((live.exit_by_ms, Requeue()))  # it has reported: the verdict will not matter
         else:
-            if live.deadline_ms is not None and live.launch.remaining_ms is not None:
-                deadlines.append((live.deadline_ms, verdicts.timed_out(live.launch.timeout_ms or 0)))
             if live.cancel_by_ms is not None:
                 deadlines.append((live.cancel_by_ms, Cancel(reason=Reason.CANCELLED)))
+            elif live.deadline_ms is not None:
+                deadlines.append((live.deadline_ms, verdicts.timed_out(live.launch.timeout_ms or 0)))
             if live.registered:
                 silence = int(settings.heartbeat_timeout_seconds * 1000)
                 deadlines.append((live.last_seen_ms + silence, verdicts.silent(settings.heartbeat_timeout_seconds)))

@@ -14,6 +14,7 @@ import logging
 
 from runtara_framework.clock import Clock
 from runtara_framework.model import Launch
+from runtara_framework.services.images import obeys
 from runtara_framework.services.launcher import Launcher
 from runtara_framework.services.notifier import Notifier
 from runtara_framework.spec.persistence import Persistence, Requeue
@@ -35,7 +36,9 @@ async def recover(persistence: Persistence, launcher: Launcher, notifier: Notifi
                 adopted += 1
                 continue
             await runner.stop(launch.handle, 0)
-        notifier.changed(await persistence.settle_launch(launch.ref, None, Requeue(), now_ms=clock.now_ms()))
+        deliver = obeys(launch.image.manifest, True)
+        change = await persistence.settle_launch(launch.ref, None, Requeue(), deliver=deliver, now_ms=clock.now_ms())
+        notifier.changed(change)
     if launches:
         logger.info(
             "recovered %d launches: %d still run, %d go on anew", len(launches), adopted, len(launches) - adopted

@@ -216,9 +216,10 @@ class Persistence(Driver, ABC):
     ) -> SignalSent:
         """cancel: it waits to be delivered if a launch runs or has claimed the instance. Otherwise (SUSPENDED, or PENDING
         and unclaimed) the instance is CANCELLED at once, unless `deliver` (its program does something when it is
-        cancelled) and it has run before: then it becomes PENDING, due now, and its next launch obeys. pause: SUSPENDED/paused at once if it is SUSPENDED for another reason (its due time is dropped), nothing if
-        it is paused, else it waits. resume: SUSPENDED becomes PENDING; a pause that still waits is withdrawn; otherwise
-        `InvalidState`. Any signal to an ended instance: `InvalidState`. A signal that waits already is not doubled.
+        cancelled) and it has run before: then it becomes PENDING, due now, and its next launch obeys. pause:
+        SUSPENDED/paused at once if it is SUSPENDED for another reason (its due time is dropped), nothing if it is paused,
+        else it waits. resume: SUSPENDED becomes PENDING; a pause that still waits is withdrawn; otherwise `InvalidState`.
+        Any signal to an ended instance: `InvalidState`. A signal that waits already is not doubled.
         Raises `InstanceNotFound`."""
 
     @abstractmethod

@@ -92,6 +92,7 @@ class MemoryInstance:
     error: dict[str, Any] | None = None
     calls: Counter[str] = field(default_factory=Counter)  # by operation, over all launches
     event_keys: set[str] = field(default_factory=set)
+    remaining_ms: int | None = None  # running time that is left; the test takes from it
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def move(self, status: Status, reason: Reason | None = None) -> None:
@@ -150,13 +151,18 @@ class MemoryCore:
             instance.move(Status.PENDING)
         return instance.status is Status.PENDING
 
-    def cancel(self, instance_id: str) -> None:
-        """As the signal of that name."""
+    def cancel(self, instance_id: str, *, deliver: bool = False, compensate: bool = False) -> None:
+        """As the signal of that name. `deliver`: the program does something when it is cancelled, so an instance that has run
+        is launched to obey. `compensate`: that includes its manual compensations."""
         instance = self._active(instance_id)
+        payload = msgspec.json.encode({"compensate": True}) if compensate else b""
         if instance.status is Status.SUSPENDED or (instance.status is Status.PENDING and not instance.claimed):
-            instance.move(Status.CANCELLED, Reason.CANCELLED)
-        else:
-            self._signal(instance, "cancel")
+            if not deliver or instance.started_at_ms is None:
+                instance.move(Status.CANCELLED, Reason.CANCELLED)
+                return
+            if instance.status is Status.SUSPENDED:
+                instance.move(Status.PENDING)
+        self._signal(instance, "cancel", payload)
 
     def pause(self, instance_id: str) -> None:
         """As the signal of that name."""
@@ -191,10 +197,10 @@ class MemoryCore:
             raise InvalidState(f"instance {instance_id!r} has ended: it is {instance.status}")
         return instance
 
-    def _signal(self, instance: MemoryInstance, signal_type: str) -> None:
+    def _signal(self, instance: MemoryInstance, signal_type: str, payload: bytes = b"") -> None:
         if all(signal.signal_type != signal_type for signal in instance.signals):
             self._signal_ids += 1
-            instance.signals.append(m.SignalInfo(signal_id=self._signal_ids, signal_type=signal_type))
+            instance.signals.append(m.SignalInfo(signal_id=self._signal_ids, signal_type=signal_type, payload=payload))
             instance.touch()
 
     # -- what an instance asks ----------------------------------------------------------------------------------
@@ -237,6 +243,7 @@ class MemoryCore:
             now_ms=self.clock.now_ms(),
             started_at_ms=instance.started_at_ms or self.clock.now_ms(),
             hold_below_ms=self.hold_below_ms,
+            remaining_ms=instance.remaining_ms,
         )
 
     async def load_checkpoints(self, instance: MemoryInstance, request: m.LoadCheckpoints) -> m.LoadedCheckpoints:
@@ -282,8 +289,15 @@ class MemoryCore:
         _running(instance)
         due = request.wake_at_ms is not None and request.wake_at_ms <= self.clock.now_ms()
         come = any(key in instance.custom_signals for key in request.signal_keys)
-        if due or come or (instance.signals and reason is not Reason.PAUSED):
+        come = come or any(wait in instance.checkpoints for wait in request.waits)
+        waiting = {signal.signal_type for signal in instance.signals}
+        stops = reason in (Reason.PAUSED, Reason.BREAKPOINT)
+        if due or come or "cancel" in waiting or (waiting and not stops):
             return m.Suspended(suspended=False)
+        if stops:
+            instance.signals.clear()
+        for checkpoint_id in request.reached:
+            instance.checkpoints.setdefault(checkpoint_id, b"true")
         instance.move(Status.SUSPENDED, reason)
         instance.wake_at_ms, instance.signal_keys = request.wake_at_ms, frozenset(request.signal_keys)
         return m.Suspended(suspended=True)
@@ -341,10 +355,13 @@ class MemoryCore:
 
     async def acknowledge_signal(self, instance: MemoryInstance, request: m.AcknowledgeSignal) -> m.Done:
         waited = any(signal.signal_type == request.signal_type for signal in instance.signals)
+        cancelled = any(signal.signal_type == "cancel" for signal in instance.signals)
         instance.signals = [signal for signal in instance.signals if signal.signal_type != request.signal_type]
         if waited and instance.status is Status.RUNNING:
             if request.signal_type == "cancel":
                 instance.move(Status.CANCELLED, Reason.CANCELLED)
+            elif cancelled:  # it came after the pause was delivered: the next launch obeys it
+                instance.move(Status.PENDING)
             elif request.signal_type == "pause":
                 instance.move(Status.SUSPENDED, Reason.PAUSED)
         return m.Done()
@@ -487,7 +504,8 @@ class _MortalChannel(Channel):
         self, operation: Operation[Req, Res], request: Req, *, body: Body | None = None, timeout: float | None = None
     ) -> Res:
         stored = len(self._instance.checkpoints)
-        new = isinstance(request, m.SaveCheckpoint) and request.checkpoint_id not in self._instance.checkpoints
+        ids = [request.checkpoint_id] if isinstance(request, m.SaveCheckpoint) else getattr(request, "reached", [])
+        new = any(checkpoint_id not in self._instance.checkpoints for checkpoint_id in ids)
         if new and stored + 1 in self._fate.before:
             self._fate.before.discard(stored + 1)
             self._killed.set()

@@ -694,7 +694,60 @@ async def test_a_pause_at_a_breakpoint_is_one_stop() -> None:
         return "passed"
 
     stopped = await run_in_process(main, core=core)
-    assert (stopped.status, stopped.reason) == (Status.SUSPENDED, Reason.PAUSED)
+    assert (stopped.status, stopped.reason) == (Status.SUSPENDED, Reason.BREAKPOINT)
+    core.on_call = lambda *_: None
+    core.resume(stopped.instance.instance_id)
+    assert (await run_in_process(main, core=core, instance=stopped.instance)).output == "passed"
+
+
+@pytest.mark.parametrize("kill", ["kill_at", "kill_before"])
+async def test_a_kill_at_a_breakpoint_does_not_skip_the_stop(kill: str) -> None:
+    core = MemoryCore()
+    passed: list[str] = []
+
+    async def main(ctx: Context) -> str:
+        await ctx.checkpoint("before", b"1")
+        await ctx.breakpoint("here")
+        passed.append("here")
+        return "passed"
+
+    fate: Any = {kill: {2}}  # before or after the checkpoint of the breakpoint, which is its suspension
+    stopped = await run_in_process(main, core=core, **fate)
+    assert (stopped.status, stopped.reason) == (Status.SUSPENDED, Reason.BREAKPOINT)
+    assert (stopped.launches, passed) == (1 if kill == "kill_at" else 2, [])
+    core.resume(stopped.instance.instance_id)
+    done = await run_in_process(main, core=core, instance=stopped.instance)
+    assert (done.output, done.launches, passed) == ("passed", 1, ["here"])
+
+
+async def test_breakpoints_that_are_reached_together_are_one_stop() -> None:
+    core = MemoryCore()
+
+    async def main(ctx: Context) -> list[None]:
+        return await ctx.gather(ctx.breakpoint("left"), ctx.breakpoint("right"))
+
+    stopped = await run_in_process(main, core=core)
+    assert stopped.reason is Reason.BREAKPOINT
+    core.resume(stopped.instance.instance_id)
+    assert (await run_in_process(main, core=core, instance=stopped.instance)).output == [None, None]
+
+
+async def test_a_cancel_at_a_breakpoint_is_obeyed() -> None:
+    core = MemoryCore()
+
+    def race(_: Any, operation: str, request: Any) -> None:
+        if operation == "suspend":
+            core.cancel(request.instance_id)
+
+    core.on_call = race
+    passed: list[str] = []
+
+    async def main(ctx: Context) -> None:
+        await ctx.breakpoint("here")
+        passed.append("here")
+
+    outcome = await run_in_process(main, core=core)
+    assert (outcome.status, passed, list(outcome.checkpoints)) == (Status.CANCELLED, [], [])
 
 
 # -- replay-stable values -------------------------------------------------------------------------------------------

@@ -1,0 +1,98 @@
+"""How a launch ends before its program has returned: at once, or, while it still replays, where the replay ends.
+
+A cancel, or the end of the running time, interrupts a program wherever it is. But a program that still replays does not
+know yet what earlier launches did, and what cleans up after it (`on_cancel`, compensations) has to know. So it first runs
+to where they came and does nothing that they did not do: every branch stops at its first step that is not recorded. When
+all have stopped there, or after `REPLAY_SECONDS`, the program is interrupted. A launch that is made to obey a cancel, and
+one that goes on after a crash of what cleans up, come to the same place in this way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from enum import StrEnum
+
+from runtara_framework.clock import Clock
+from runtara_framework.sdk.parking import Parking, Spot
+
+REPLAY_SECONDS = 4.0
+"""What a program that is to end may take to come to where earlier launches were."""
+
+
+class Stop(StrEnum):
+    """Why a launch ends before its program has returned."""
+
+    SUSPENDED = "suspended"  # the server knows when to launch it again
+    CANCELLED = "cancelled"
+    TIMED_OUT = "timed_out"  # its running time is used up
+    STALE = "stale"  # a newer launch exists
+    LOST = "lost"  # the server is away for too long, or refuses what it may not refuse
+
+
+class Ending:
+    """The end of one launch. `stop` ends the program, whatever it does; `replays`: earlier launches did something."""
+
+    def __init__(self, parking: Parking, stop: Callable[[Stop], None], *, replays: bool) -> None:
+        self.asked: Stop | None = None
+        """Why the program is to end where its replay does."""
+        self._parking = parking
+        self._stop = stop
+        self._replays = replays
+        self._tasks: list[asyncio.Task[None]] = []
+        self._releases: list[Callable[[], Awaitable[None]]] = []
+
+    def interrupt(self, why: Stop) -> None:
+        """End the program as soon as it may be. The first reason counts."""
+        if self.asked is None:
+            if self._replays:
+                self.asked = why
+                self._tasks.append(asyncio.create_task(self._stop_where_the_replay_ends(why)))
+            else:
+                self._stop(why)
+
+    def interrupt_at(self, moment_ms: int, clock: Clock) -> None:
+        """At that moment of the clock its running time is used up."""
+        self._tasks.append(asyncio.create_task(self._time_out(moment_ms, clock)))
+
+    async def beyond(self) -> None:
+        """Before anything that no earlier launch did: here ends the replay, and a program that is to end there."""
+        self._replays = False
+        if self.asked is not None:
+            with self._parking.parked(Spot()):
+                await asyncio.Event().wait()
+
+    def clean_up(self) -> None:
+        """The program is gone. What cleans up after it is not interrupted."""
+        self.asked = None
+        for task in self._tasks:
+            if task is not asyncio.current_task():
+                task.cancel()
+
+    async def _stop_where_the_replay_ends(self, why: Stop) -> None:
+        try:
+            async with asyncio.timeout(REPLAY_SECONDS):
+                await self._parking.arrive()
+        except TimeoutError:
+            pass  # tasks that nobody told of, or a long computation: it is cut off where it is
+        self._stop(why)
+
+    async def _time_out(self, moment_ms: int, clock: Clock) -> None:
+        await clock.sleep_until(moment_ms)
+        self.interrupt(Stop.TIMED_OUT)
+
+    # -- after the report -------------------------------------------------------------------------------------
+
+    def at_end(self, release: Callable[[], Awaitable[None]]) -> None:
+        """Call `release` when everything is reported and the process is about to go. The same function once only."""
+        if release not in self._releases:
+            self._releases.append(release)
+
+    async def release(self, seconds: float) -> None:
+        """Do what `at_end` was told, in that time. What fails meanwhile is nobody's concern any more."""
+        if self._releases:
+            releases = [asyncio.ensure_future(release()) for release in self._releases]
+            _, pending = await asyncio.wait(releases, timeout=seconds)
+            for task in pending:
+                task.cancel()
+            await asyncio.gather(*releases, return_exceptions=True)
