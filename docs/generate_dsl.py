@@ -313,14 +313,3 @@ REGIONS: dict[str, Callable[[], str]] = {
     "run-time-codes": run_time_codes,
     "validation-codes": validation_codes,
 }
-
-
-def page(text: str) -> str:
-    """`text` with every region written anew. Raises `ValueError` for a region that does not exist."""
-
-    def region(match: re.Match[str]) -> str:
-        if match["name"] not in REGIONS:
-            raise ValueError(f"there is no region {match['name']!r}")
-        return f"<!-- begin {match['name']} -->\n{REGIONS[match['name']]()}\n<!-- end -->"
-
-    return re.sub(r"<!-- begin (?P<name>[\w-]+) -->\n.*?<!-- end -->", region, text, flags=re.DOTALL)
