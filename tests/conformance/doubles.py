@@ -78,7 +78,7 @@ class Double:
             await asyncio.Event().wait()
         if act.get("cancel"):
             assert self.core is not None
-            self.core.cancel(context.instance_id)
+            self.core.cancel(context.instance_id, compensate=act.get("compensate", False))
             await asyncio.Event().wait()
         if "fail" in act:
             failure = dict(act["fail"])

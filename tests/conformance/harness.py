@@ -21,6 +21,7 @@ from runtara_framework.compiler import ChildScenario, CompilationInput, Compilat
 from runtara_framework.errors import ScenarioInvalid
 from runtara_framework.packaging import write_zipapp
 from runtara_framework.runtime.agent import use_agents
+from runtara_framework.services.images import obeys
 from runtara_framework.testing.memory_core import MemoryCore, Outcome, run_in_process
 
 HERE = Path(__file__).parent
@@ -238,9 +239,12 @@ async def run_case(case: Case, *, debug: bool, killed: bool) -> Observed:
     registry = AgentRegistry()
     registry.add(double)
     use_agents(registry)
-    main = load_program(compile_case(case, SHAPE, debug=debug).source)
+    compiled = compile_case(case, SHAPE, debug=debug)
+    main = load_program(compiled.source)
     core = double.core = MemoryCore(hold_below_ms=1_000)
     instance = core.create(case.input)
+    if (limit := compiled.manifest.get("executionTimeoutSeconds")) is not None:
+        instance.remaining_ms = limit * 1000  # of each launch: the core in memory does not count
     early = [signal for signal in case.signals if signal.get("early")]
     later = [signal for signal in case.signals if not signal.get("early")]
     for signal in early:
@@ -257,7 +261,9 @@ async def run_case(case: Case, *, debug: bool, killed: bool) -> Observed:
         elif signal.get("resume"):
             core.resume(instance.instance_id)
         elif signal.get("cancel"):
-            core.cancel(instance.instance_id)
+            compensate = signal.get("compensate", False)
+            deliver = obeys(compiled.manifest, compensate)
+            core.cancel(instance.instance_id, deliver=deliver, compensate=compensate)
         else:
             core.send_custom_signal(instance.instance_id, signal["key"], signal.get("payload"))
 
