@@ -121,8 +121,7 @@ async def test_an_example_does_what_the_files_beside_it_say(name: str, sdk: Mana
         )
     )
     registered = await sdk.register_image(name=name, binary=image.binary)
-    env = {"CONNECTION_SERVICE_URL": f"{service.url}/connections"}
-    started = await sdk.start_instance(image_id=registered.image_id, input=value, env=env)
+    started = await sdk.start_instance(image_id=registered.image_id, input=value)
     if name in MEANWHILE:
         await MEANWHILE[name](sdk, started.instance_id)
     info = await sdk.wait_for_completion(started.instance_id, timeout=30)
