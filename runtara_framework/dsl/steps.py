@@ -90,7 +90,7 @@ class Compensation(Model):
     compensation_data: InputMapping | None = None
     """Resolved when the step completes; the compensation step sees it as `variables._compensation`."""
     trigger: Literal["on_downstream_error", "on_any_error", "manual"] = "on_downstream_error"
-    """When it runs: after a later failure; also after cancel and timeout; never by itself."""
+    """When it runs: after a later failure; also at a cancel or timeout; only when a cancel asks for it (`compensate`)."""
     order: int = 0
     """Higher runs first; among equals, the step that completed last."""
 

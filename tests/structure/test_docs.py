@@ -236,7 +236,7 @@ def _sources() -> str:
     return "\n".join(path.read_text() for path in files)
 
 
-FOREIGN = {"HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE"}  # variables that libraries read
+FOREIGN = {"HTTPS_PROXY", "NO_PROXY", "SSL_CERT_DIR", "SSL_CERT_FILE"}  # variables that libraries read
 
 
 @each_page
