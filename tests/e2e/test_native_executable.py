@@ -18,6 +18,7 @@ from runtara_framework.compiler import ChildScenario, CompilationInput, compile_
 from runtara_framework.errors import InputInvalid
 from runtara_framework.management import ManagementSdk
 from runtara_framework.packaging import MANIFEST
+from runtara_framework.protocol.messages import InstanceInfo
 
 from .conftest import ROOT, Server, Shop, order_input, order_scenario, until_status
 
@@ -29,32 +30,36 @@ RESULT = {
 }
 STEPS = sorted(path for path in (ROOT / "examples" / "steps").glob("*.json") if path.suffixes == [".json"])
 UNSHARE = [shutil.which("unshare") or "unshare", *([] if os.geteuid() == 0 else ["--map-root-user"])]
-# Whatever launches it is killed right after each checkpoint that it saves.
-KILLED = {"RUNTARA_FAULT": "instance.after_checkpoint"}
+# Each launch is killed right after the first checkpoint that it saves.
+KILLED = "RUNTARA_FAULT=instance.after_checkpoint"
 FAST = "runner.restart_delays_ms=[1]"
 
 
 @pytest.fixture(scope="module")
 def executable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[bytes]:
-    """The order example, made now: its Python is unpacked to a folder of these tests."""
+    """The order example."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield compile_scenario(CompilationInput("order", order_scenario(), tenant_id="acme", target="native")).binary
 
 
-async def test_it_runs_on_a_server_as_any_other_image(sdk: ManagementSdk, shop: Shop, executable: bytes) -> None:
+async def test_it_runs_on_a_server_as_any_other_image(
+    sdk: ManagementSdk, shop: Shop, executable: bytes, tmp_path: Path
+) -> None:
     image = await sdk.register_image(name="order", binary=executable)
-    info = await sdk.run_instance(image_id=image.image_id, input=order_input(shop))
+    info = await sdk.run_instance(image_id=image.image_id, input=order_input(shop), env={"TMPDIR": str(tmp_path)})
     assert info.output == RESULT
+    assert _unpacked(tmp_path)
     assert [path for path, _ in shop.calls] == ["/validate", "/notify"]
 
 
-async def test_killed_at_every_checkpoint_it_repeats_nothing(server: Server, shop: Shop, executable: bytes) -> None:
+async def test_killed_at_every_checkpoint_it_repeats_nothing(
+    server: Server, shop: Shop, executable: bytes, tmp_path: Path
+) -> None:
+    path = _written(tmp_path / "order", executable)
     server.start(FAST)
     async with ManagementSdk(server.address, tenant_id="acme") as sdk:
-        image = await sdk.register_image(name="order", binary=executable)
-        started = await sdk.start_instance(image_id=image.image_id, input=order_input(shop), env=KILLED)
-        info = await until_status(sdk, started.instance_id, "completed", "failed")
+        info = await _run(sdk, f'{KILLED} TMPDIR="{tmp_path}" exec "{path}"', shop)
     assert info.output == RESULT
     assert info.launches == 3
     assert [path for path, _ in shop.calls] == ["/validate", "/notify"]
@@ -71,20 +76,32 @@ async def test_in_an_empty_root_filesystem_it_reaches_the_server_and_the_shop(
 ) -> None:
     root = tmp_path / "empty"
     root.mkdir()
-    (root / "order").write_bytes(executable)
-    (root / "order").chmod(0o755)
-    # What the server launches goes into that root, where the server's socket is the only other thing.
-    launcher = (
-        f'#!/bin/sh\nRUNTARA_SERVER_ADDR=unix:///core.sock exec {" ".join(UNSHARE)} --root="{root}" --wd=/ /order\n'
-    )
+    _written(root / "order", executable)
     server.start(FAST, f'transports.core=["unix://{root}/core.sock"]')
     async with ManagementSdk(server.address, tenant_id="acme") as sdk:
-        image = await sdk.register_image(name="order", binary=launcher.encode())
-        started = await sdk.start_instance(image_id=image.image_id, input=order_input(shop), env=KILLED)
-        info = await until_status(sdk, started.instance_id, "completed", "failed")
-        assert info.output == RESULT
-        assert info.launches == 3
-    assert sorted(path.name for path in root.iterdir()) == ["core.sock", "order", f"runtara-native-{os.geteuid()}"]
+        entering = f'{" ".join(UNSHARE)} --root="{root}" --wd=/ /order'
+        info = await _run(sdk, f"{KILLED} RUNTARA_SERVER_ADDR=unix:///core.sock exec {entering}", shop)
+    assert info.output == RESULT
+    assert info.launches == 3
+    assert [path for path, _ in shop.calls] == ["/validate", "/notify"]
+
+
+def _unpacked(parent: Path) -> bool:
+    return any(parent.glob("runtara-native-*/*/.whole"))
+
+
+def _written(path: Path, executable: bytes) -> Path:
+    path.write_bytes(executable)
+    path.chmod(0o755)
+    return path
+
+
+async def _run(sdk: ManagementSdk, command: str, shop: Shop) -> InstanceInfo:
+    """How the order ended whose every launch executes this command."""
+    image = await sdk.register_image(name="order", binary=f"#!/bin/sh\n{command}\n".encode())
+    started = await sdk.start_instance(image_id=image.image_id, input=order_input(shop))
+    info: InstanceInfo = await until_status(sdk, started.instance_id, "completed", "failed")
+    return info
 
 
 @pytest.mark.parametrize("path", STEPS, ids=lambda path: path.stem)

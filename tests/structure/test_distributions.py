@@ -21,6 +21,7 @@ GROUPS = {
     "runner": "runtara.runners",
     "scheduler": "runtara.schedulers",
     "storage": "runtara.persistence",
+    "target": "runtara.targets",
     "transport": "runtara.transports",
 }
 """The first word of a plugin's folder, and the entry-point group that it stands for."""
