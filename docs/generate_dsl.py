@@ -94,7 +94,6 @@ RUN_TIME = {
     "CONNECTION_INVALID": "the parameters of the connection are not those of its type",
     "CONNECTION_FETCH_FAILED": "the connection service did not answer, or answered something else",
     "CONNECTION_RATE_LIMITED": "the connection is rate-limited; the step waits and tries again",
-    "STDLIB_UNAVAILABLE": "the stdlib that the program was compiled with is not installed where it runs",
     "UNHANDLED_ERROR": "a program failed in a way that nobody foresaw; `attributes.type` has the exception",
 }
 """Codes of failures that the engine itself gives, beside those of agents and Error steps."""
