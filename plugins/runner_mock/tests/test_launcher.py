@@ -16,6 +16,7 @@ from runtara_framework.errors import StaleLaunch
 from runtara_framework.kernel import Kernel
 from runtara_framework.management import ManagementSdk
 from runtara_framework.model import Exit
+from runtara_framework.packaging import write_zipapp
 from runtara_framework.protocol import messages as m
 from runtara_framework.protocol import operations as ops
 from runtara_framework.protocol.channel import Channel
@@ -59,11 +60,13 @@ def runner_of(kernel: Kernel) -> MockRunner:
     return runner
 
 
-async def start(kernel: Kernel, sdk: ManagementSdk, behaviour: Behaviour, **options: Any) -> str:
+async def start(
+    kernel: Kernel, sdk: ManagementSdk, behaviour: Behaviour, *, image: bytes = b"bytes", **options: Any
+) -> str:
     """Start an instance that does this; its id."""
     runner_of(kernel).behave(behaviour)
-    image = await sdk.register_image(name="any", binary=b"bytes")
-    return (await sdk.start_instance(image_id=image.image_id, **options)).instance_id
+    registered = await sdk.register_image(name="any", binary=image)
+    return (await sdk.start_instance(image_id=registered.image_id, **options)).instance_id
 
 
 async def until(sdk: ManagementSdk, instance_id: str, *statuses: str) -> m.InstanceInfo:
@@ -270,3 +273,117 @@ async def test_a_hook_that_fails_before_the_launch_fails_the_instance_with_its_w
         info = await until(sdk, await start(kernel, sdk, hangs), "failed")
     assert info.reason == "launch_failed"
     assert "the tenant has used its quota" in info.error["message"]
+
+
+# -- programs that clean up -----------------------------------------------------------------------------------------------
+
+CLEANS_UP = write_zipapp({"__main__.py": b""}, {"onCancel": True})
+"""An image that says that its program does something when it is cancelled or out of time."""
+
+
+async def beating(kernel: Kernel, clock: FakeClock, seconds: float, step: float = 50) -> None:
+    """Let that time pass while the program keeps saying that it is alive."""
+    ref = runner_of(kernel).launched[-1].ref
+    while seconds > 0:
+        await clock.slept()
+        await clock.advance(int(min(step, seconds) * 1000))
+        seconds -= step
+        assert kernel.launcher is not None
+        kernel.launcher.seen(ref)
+
+
+@pytest.mark.parametrize(("image", "margin"), [(b"bytes", 10), (CLEANS_UP, 40)], ids=["plain", "with onCancel"])
+async def test_a_program_that_does_not_end_by_itself_gets_a_margin_and_is_stopped(
+    kernel: Kernel, sdk: ManagementSdk, clock: FakeClock, image: bytes, margin: int
+) -> None:
+    instance_id = await start(kernel, sdk, hangs, image=image, timeout_seconds=200.0)
+    await until(sdk, instance_id, "running")
+    await beating(kernel, clock, 200 + margin - 1)
+    assert (await sdk.get_instance_status(instance_id)).status == "running"
+    await clock.slept()
+    await clock.advance(2_000)
+    info = await until(sdk, instance_id, "failed")
+    assert (info.reason, info.error["code"]) == ("timeout", "EXECUTION_TIMEOUT")
+
+
+async def test_a_program_is_told_what_is_left_of_its_running_time(
+    kernel: Kernel, sdk: ManagementSdk, clock: FakeClock
+) -> None:
+    told: list[int | None] = []
+
+    async def works(spec: LaunchSpec) -> Exit:
+        channel = await dial(spec.env["RUNTARA_SERVER_ADDR"], token=spec.env["RUNTARA_TOKEN"])
+        answer = await channel.call(ops.REGISTER, m.Register(instance_id=spec.ref.instance_id))
+        told.append(answer.remaining_ms)
+        await clock.advance(7_000)
+        if spec.ref.epoch == 1:
+            wake_at = clock.now_ms() + 60_000
+            asleep = m.Suspend(instance_id=spec.ref.instance_id, reason="sleeping", wake_at_ms=wake_at)
+            await channel.call(ops.SUSPEND, asleep)
+        else:
+            await channel.call(ops.COMPLETE, m.Complete(instance_id=spec.ref.instance_id, output=b"1"))
+        await channel.close()
+        return Exit(code=0)
+
+    instance_id = await start(kernel, sdk, works, timeout_seconds=30.0)
+    await wake(clock, await until(sdk, instance_id, "suspended"))
+    await until(sdk, instance_id, "completed")
+    assert told == [30_000, 23_000]
+
+
+async def test_a_cancel_leaves_a_program_that_cleans_up_the_time_for_it(
+    kernel: Kernel, sdk: ManagementSdk, clock: FakeClock
+) -> None:
+    instance_id = await start(kernel, sdk, hangs, image=CLEANS_UP)
+    await until(sdk, instance_id, "running")
+    await sdk.cancel_instance(instance_id)
+    await beating(kernel, clock, 39)
+    assert (await sdk.get_instance_status(instance_id)).status == "running"
+    await clock.slept()
+    await clock.advance(2_000)
+    assert (await until(sdk, instance_id, "cancelled")).reason == "cancelled"
+
+
+async def test_a_launch_that_is_made_to_obey_a_cancel_must_obey_it_in_time(
+    kernel: Kernel, sdk: ManagementSdk, clock: FakeClock
+) -> None:
+    async def sleeps_then_hangs(spec: LaunchSpec) -> Exit:
+        if spec.ref.epoch > 1:
+            return await hangs(spec)
+        channel = await registered(spec)
+        asleep = m.Suspend(instance_id=spec.ref.instance_id, reason="sleeping", wake_at_ms=clock.now_ms() + 10**9)
+        await channel.call(ops.SUSPEND, asleep)
+        await channel.close()
+        return Exit(code=0)
+
+    instance_id = await start(kernel, sdk, sleeps_then_hangs, image=CLEANS_UP)
+    await until(sdk, instance_id, "suspended")
+    await sdk.cancel_instance(instance_id)
+    assert (await until(sdk, instance_id, "running")).launches == 2
+    await beating(kernel, clock, 39)
+    assert (await sdk.get_instance_status(instance_id)).status == "running"
+    await clock.slept()
+    await clock.advance(2_000)
+    assert (await until(sdk, instance_id, "cancelled")).reason == "cancelled"
+
+
+async def test_a_program_that_keeps_crashing_while_it_obeys_ends_cancelled(
+    kernel: Kernel, sdk: ManagementSdk, clock: FakeClock
+) -> None:
+    crash = asyncio.Event()
+
+    async def crashes(spec: LaunchSpec) -> Exit:
+        channel = await registered(spec)
+        if spec.ref.epoch == 1:
+            await crash.wait()
+        await channel.close()
+        return Exit(signal=signal.SIGSEGV)
+
+    instance_id = await start(kernel, sdk, crashes, image=CLEANS_UP)
+    await until(sdk, instance_id, "running")
+    await sdk.cancel_instance(instance_id)
+    crash.set()
+    for restarts in (1, 2):
+        await wake(clock, await once(sdk, instance_id, lambda info: info.restarts == restarts))  # noqa: B023  # asked at once
+    info = await until(sdk, instance_id, "cancelled", "failed")
+    assert (info.status, info.reason, info.launches, info.error) == ("cancelled", "cancelled", 3, None)

@@ -181,6 +181,45 @@ def test_a_whole_scenario_says_its_tier_and_whether_it_is_debugged() -> None:
     assert "run_scenario(ctx, MAIN, debug=True)" in result.source
 
 
+TAKES_X = {"inputSchema": {"x": {"type": "integer"}}}
+LOG = {"entryPoint": "l", "steps": {"l": {"stepType": "Log", "id": "l", "message": "m"}}}
+
+
+def undone(trigger: str) -> dict[str, Any]:
+    """A graph with a step that is undone so."""
+    call = {"stepType": "Agent", "agentId": "transform", "capabilityId": "map-fields"}
+    call["inputMapping"] = {"source_data": ref("data")}
+    steps = {"a": {**call, "id": "a", "compensation": {"compensationStep": "b", "trigger": trigger}}}
+    return {"entryPoint": "a", "steps": {**steps, "b": {**call, "id": "b"}}}
+
+
+def each(body: dict[str, Any]) -> dict[str, Any]:
+    step = {"stepType": "Split", "id": "s", "config": {"value": ref("data.items")}, "subgraph": body}
+    return {"entryPoint": "s", "steps": {"s": step}}
+
+
+@pytest.mark.parametrize(
+    ("document", "kid", "flags"),
+    [
+        (LOG, KID, {}),
+        ({**LOG, "onCancel": LOG}, KID, {"onCancel": True}),
+        (undone("on_downstream_error"), KID, {}),
+        (undone("on_any_error"), KID, {"onCancel": True}),
+        (undone("manual"), KID, {"manualCompensation": True}),
+        (each(undone("manual")), KID, {"manualCompensation": True}),
+        ({**undone("manual"), "onCancel": LOG}, KID, {"onCancel": True, "manualCompensation": True}),
+        (scenario(), {**undone("on_any_error"), **TAKES_X}, {"onCancel": True}),
+        (scenario(), {**LOG, **TAKES_X, "onCancel": LOG}, {}),  # a child has no instance that could be cancelled
+    ],
+)
+def test_the_manifest_says_what_a_cancel_gives_to_do(
+    document: dict[str, Any], kid: dict[str, Any], flags: dict[str, bool]
+) -> None:
+    children = (ChildScenario(scenario_id="kid", execution_graph=kid),) if "sub" in document["steps"] else ()
+    manifest = compile_scenario(given(execution_graph=document, child_scenarios=children)).manifest
+    assert {name: manifest[name] for name in ("onCancel", "manualCompensation") if name in manifest} == flags
+
+
 def test_agents_are_in_the_manifest_and_decide_about_effects() -> None:
     document = {
         "entryPoint": "a",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -15,8 +16,12 @@ from pydantic import BaseModel
 from runtara_framework.agents import AgentError, CapabilityContext, agent, capability
 from runtara_framework.agents.registry import AgentRegistry
 from runtara_framework.compiler import CompilationInput, compile_scenario
-from runtara_framework.runtime.agent import use_agents
+from runtara_framework.runtime.agent import Agent, use_agents
 from runtara_framework.runtime.events import EVENT_LIMIT, bounded
+from runtara_framework.runtime.graph import Graph
+from runtara_framework.runtime.scope import Budget, Run, Scope
+from runtara_framework.sdk.context import Context
+from runtara_framework.sdk.keys import Key
 from runtara_framework.testing.memory_core import Outcome, run_in_process
 
 
@@ -106,6 +111,43 @@ def loop(count: int) -> dict[str, Any]:
         },
         "executionPlan": [{"fromStep": "w", "toStep": "f"}],
     }
+
+
+async def test_the_agents_of_a_program_are_closed_when_it_ends_and_those_of_others_are_not() -> None:
+    ours = AgentRegistry()
+    closed: list[str] = []
+
+    @agent(id="pooled")
+    class Pooled:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        @capability(id="call")
+        async def call(self, given: Given) -> str:
+            return self.name
+
+        async def aclose(self) -> None:
+            closed.append(self.name)
+
+    async def main(ctx: Context) -> str:
+        use_agents(ours, ours=True)
+        return str(await Agent(id="a", agent="pooled", capability="call")._once(_scope(ctx), "a", {}, 1))
+
+    async def others(ctx: Context) -> str:
+        return str(await Agent(id="a", agent="pooled", capability="call")._once(_scope(ctx), "a", {}, 1))
+
+    ours.add(Pooled("ours"))
+    theirs = AgentRegistry()
+    theirs.add(Pooled("theirs"))
+    use_agents(theirs)
+    assert (await run_in_process(main)).output == "ours"
+    assert (await run_in_process(others)).output == "theirs"
+    assert closed == ["ours"]
+
+
+def _scope(ctx: Context) -> Scope:
+    graph = Graph(flow=lambda s: asyncio.sleep(0))
+    return Scope(Run(ctx), graph, {}, Key.root(), durable=True, budget=Budget(0))
 
 
 async def test_memory_does_not_grow_with_the_iterations_of_a_loop() -> None:

@@ -19,7 +19,9 @@ from runtara_framework.sdk.durable import workflow
 async def process(ctx, input):
     return input
 
-@workflow(name="Nightly report")
+async def tidy(ctx): ...
+
+@workflow(name="Nightly report", on_cancel=tidy)
 async def report(ctx):
     return None
 
@@ -70,7 +72,8 @@ def test_a_module_becomes_an_image_with_a_manifest() -> None:
     image = build("single:process")
     assert names(image) == {"__main__.py", "runtara.json", "single.py"}
     assert read_manifest(image) == {"kind": "python", "format": 1, "name": "process", "entry": "single:process"}
-    assert (read_manifest(build("single:report")) or {})["name"] == "Nightly report"
+    report = read_manifest(build("single:report")) or {}
+    assert (report["name"], report["onCancel"]) == ("Nightly report", True)
     assert (read_manifest(build("single:process", name="other")) or {})["name"] == "other"
 
 
