@@ -69,7 +69,9 @@ class RunnerSettings(_OpenTable):
         30.0, gt=0, description="A process that has not registered by then is killed."
     )
     heartbeat_timeout_seconds: float = Field(120.0, gt=0, description="Silence after which an instance counts as dead.")
-    cancel_grace_seconds: float = Field(30.0, ge=0, description="How long an instance may take to obey a cancel.")
+    cancel_grace_seconds: float = Field(
+        30.0, ge=0, description="How long an instance may take to obey a cancel; one with onCancel gets at least 40."
+    )
     max_restarts: int = Field(5, ge=0, description="Crashes in a row without a new checkpoint before FAILED.")
     restart_delays_ms: list[int] = Field(
         [100, 500, 2_000, 10_000, 30_000], min_length=1, description="Pause before the n-th restart in a row."
