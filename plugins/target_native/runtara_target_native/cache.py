@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from tempfile import mkstemp
 
 import msgspec
+
+from runtara_framework.errors import DriverUnavailable
 
 KEPT = 8
 """Bases; the one that was not used for the longest time goes first."""
@@ -40,29 +44,53 @@ class Cache:
 
     def get(self, identity: Iterable[str], make: Callable[[], tuple[bytes, list[Path]]]) -> bytes:
         """The base of that identity, made now unless it is there and all of its sources are as they were. `make` answers
-        with the base and its sources."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        with the base and its sources. Raises `DriverUnavailable` if the folder cannot be used."""
         key = sha256("\0".join(identity).encode()).hexdigest()
         entry = self._folder / f"{key}.base"
-        with (self._folder / f"{key}.lock").open("w") as lock:
+        with self._keeping():
+            self._folder.mkdir(parents=True, exist_ok=True)
+            lock = (self._folder / f"{key}.lock").open("w")
+        with lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             base = _read(entry)
             if base is None:
+                began = time.time_ns()
                 base, sources = make()
                 head = _Head(sha256=sha256(base).hexdigest(), sources=[_stamp(path) for path in sources])
-                self._write(entry, msgspec.json.encode(head) + b"\n" + base)
-            os.utime(entry)
-        self._tidy()
+                if all(changed < began for _, _, changed in head.sources):  # else nobody knows which content was read
+                    with self._keeping():
+                        self._write(entry, msgspec.json.encode(head) + b"\n" + base)
+                    self._tidy()
+            with suppress(FileNotFoundError):  # another process may tidy, too
+                os.utime(entry)
         return base
 
+    @contextmanager
+    def _keeping(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise DriverUnavailable(
+                f"target native cannot keep what it makes in {self._folder}: {error.strerror or error}; set XDG_CACHE_HOME "
+                "to a folder that can be written to"
+            ) from error
+
     def _write(self, path: Path, content: bytes) -> None:
-        with NamedTemporaryFile(dir=self._folder, delete=False) as file:
-            file.write(content)
-        os.replace(file.name, path)
+        descriptor, name = mkstemp(dir=self._folder)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+            os.replace(name, path)
+        except OSError:
+            os.unlink(name)
+            raise
 
     def _tidy(self) -> None:
-        entries = sorted(self._folder.glob("*.base"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
-        for path in entries[KEPT:]:
+        used: dict[Path, int] = {}
+        for path in self._folder.glob("*.base"):
+            with suppress(FileNotFoundError):
+                used[path] = path.stat().st_mtime_ns
+        for path in sorted(used, key=used.__getitem__, reverse=True)[KEPT:]:
             path.unlink(missing_ok=True)
 
 

@@ -86,7 +86,10 @@ class Tools:
 
     def compilers_library(self, name: str) -> Path:
         """A library that comes with the compiler."""
-        return Path(os.path.realpath(self._run(self.cc, f"-print-file-name={name}").strip())).with_name(name)
+        path = Path(self._run(self.cc, f"-print-file-name={name}").strip())
+        if not path.is_absolute():  # the compiler gives back a name that it does not know
+            raise DriverUnavailable(f"target native needs {name}, which {self.cc} does not find; {PACKAGES}")
+        return path
 
     def stripped(self, elf: Path) -> bytes:
         """The file without what only a debugger reads."""

@@ -11,6 +11,8 @@ from threading import Barrier
 import pytest
 from runtara_target_native.cache import KEPT, Cache, cache_folder
 
+from runtara_framework.errors import DriverUnavailable
+
 from .conftest import SCENARIO, compiled
 
 Make = Callable[[], tuple[bytes, list[Path]]]
@@ -23,6 +25,7 @@ class Maker:
         self.source = source
         self.made = 0
         source.write_bytes(b"one")
+        os.utime(source, ns=(0, 0))  # long ago
 
     def __call__(self) -> tuple[bytes, list[Path]]:
         self.made += 1
@@ -60,6 +63,16 @@ def test_a_source_that_has_changed_makes_it_again(cache: Cache, maker: Maker, co
     assert maker.made == 2
 
 
+def test_a_source_that_changes_while_it_is_read_makes_it_again(cache: Cache, maker: Maker) -> None:
+    def make() -> tuple[bytes, list[Path]]:
+        made = maker()
+        maker.source.write_bytes(b"two")
+        return made
+
+    assert cache.get(["a"], make) == b"base of one"
+    assert cache.get(["a"], maker) == b"base of two"
+
+
 def test_a_damaged_base_is_made_again(cache: Cache, maker: Maker, tmp_path: Path) -> None:
     for damage in (b"", b"no json", b"base", b"\n"):
         cache.get(["a"], maker)
@@ -67,6 +80,12 @@ def test_a_damaged_base_is_made_again(cache: Cache, maker: Maker, tmp_path: Path
         entry.write_bytes(entry.read_bytes()[:-1] if damage == b"base" else damage)
         assert cache.get(["a"], maker) == b"base of one"
     assert maker.made == 5
+
+
+def test_a_folder_that_cannot_be_used_is_told_with_the_remedy(maker: Maker, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DriverUnavailable, match=r"file/cache: Not a directory; set XDG_CACHE_HOME"):
+        Cache(tmp_path / "file" / "cache").get(["a"], maker)
 
 
 def test_two_at_once_make_it_once(cache: Cache, maker: Maker) -> None:

@@ -42,6 +42,13 @@ def test_a_python_without_a_loader_is_refused(executable: bytes, tmp_path: Path)
         Tools.find().loader(static)
 
 
+def test_a_library_that_the_compiler_does_not_know_is_refused() -> None:
+    tools = Tools.find()
+    assert tools.compilers_library("libgcc_s.so.1").read_bytes().startswith(b"\x7fELF")
+    with pytest.raises(DriverUnavailable, match="libnothing"):
+        tools.compilers_library("libnothing.so.1")
+
+
 def test_the_files_must_be_a_program() -> None:
     with pytest.raises(ValueError, match=r"needs a __main__\.py"):
         NativeTarget().pack({"program.py": b""}, {})
