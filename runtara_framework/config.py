@@ -29,6 +29,7 @@ ENVIRONMENT_NAMES: dict[str, tuple[str, ...]] = {
     "EXECUTION_TIMEOUT_SECS": ("runner", "timeout_seconds"),
 }
 PREFIX = "RUNTARA__"
+MAX_SECONDS = 10 * 366 * 86_400
 
 
 class _Table(BaseModel):
@@ -44,11 +45,13 @@ class _OpenTable(BaseModel):
 class ServerSettings(_Table):
     data_dir: Path = Field(Path(".data"), description="Where the database, sockets, images and runs live.")
     roles: list[Literal["core", "environment"]] = Field(
-        ["core", "environment"], description="`core` alone gives durability without managed instances."
+        ["core", "environment"], min_length=1, description="`core` alone gives durability without managed instances."
     )
     max_concurrent_instances: int = Field(32, ge=1, description="Processes at once; the rest wait as PENDING.")
     max_pending_instances: int = Field(10_000, ge=1, description="Beyond this a start is refused with QUEUE_FULL.")
-    stop_grace_seconds: float = Field(5.0, ge=0, description="What running instances get when the server stops.")
+    stop_grace_seconds: float = Field(
+        5.0, ge=0, le=MAX_SECONDS, description="What running instances get when the server stops."
+    )
 
 
 class TransportSettings(_OpenTable):
@@ -64,13 +67,20 @@ class TransportSettings(_OpenTable):
 class RunnerSettings(_OpenTable):
     default: str = Field("native", description="The runner of images that name none.")
     enabled: list[str] | None = Field(None, description="Runners to load. Default: only `default`.")
-    timeout_seconds: float = Field(300.0, gt=0, description="Running time of an instance that sets none, all launches.")
-    register_timeout_seconds: float = Field(
-        30.0, gt=0, description="A process that has not registered by then is killed."
+    timeout_seconds: float = Field(
+        300.0, gt=0, le=MAX_SECONDS, description="Running time of an instance that sets none, all launches."
     )
-    heartbeat_timeout_seconds: float = Field(120.0, gt=0, description="Silence after which an instance counts as dead.")
+    register_timeout_seconds: float = Field(
+        30.0, gt=0, le=MAX_SECONDS, description="A process that has not registered by then is killed."
+    )
+    heartbeat_timeout_seconds: float = Field(
+        120.0, gt=0, le=MAX_SECONDS, description="Silence after which an instance counts as dead."
+    )
     cancel_grace_seconds: float = Field(
-        30.0, ge=0, description="How long an instance may take to obey a cancel; one with onCancel gets at least 40."
+        30.0,
+        ge=0,
+        le=MAX_SECONDS,
+        description="How long an instance may take to obey a cancel; one with onCancel gets at least 40.",
     )
     max_restarts: int = Field(5, ge=0, description="Crashes in a row without a new checkpoint before FAILED.")
     restart_delays_ms: list[int] = Field(
@@ -84,7 +94,10 @@ class SchedulerSettings(_OpenTable):
 
 class SleepSettings(_Table):
     hold_below_seconds: float = Field(
-        10.0, ge=0, description="Shorter sleeps and waits stay in the process; longer ones leave it and cost a row."
+        10.0,
+        ge=0,
+        le=MAX_SECONDS,
+        description="Shorter sleeps and waits stay in the process; longer ones leave it and cost a row.",
     )
 
 
@@ -118,7 +131,7 @@ class ConnectionSettings(_Table):
         None, description="The product's connection service: GET {url}/{tenant}/{connection}. Default: only plugins."
     )
     token: str | None = Field(None, description="Sent to it as `Authorization: Bearer`. Instances never see it.")
-    timeout_seconds: float = Field(30.0, gt=0, description="How long it may take to answer.")
+    timeout_seconds: float = Field(30.0, gt=0, le=MAX_SECONDS, description="How long it may take to answer.")
 
 
 class PluginSettings(_Table):

@@ -101,6 +101,7 @@ async def start(
         connections=ConnectionService(settings.connections, hooks),
     )
     core = CoreEndpoint(core_service, tokens, settings)
+    stack.push_async_callback(core.drain)
     transports = _Transports(settings, context, hooks, stack)
     addresses = {"core": [await transports.serve(a, core) for a in core_addresses(settings)], "environment": []}
     kernel = Kernel(settings, addresses, persistence, hooks, core, None, None)
@@ -119,8 +120,6 @@ async def start(
         )
         core_service.seen = launcher.seen
         await recover(persistence, launcher, notifier, clock, context.node_id)
-        await launcher.start(stack)
-        await _wake(settings, context, persistence, launcher, notifier, stack)
         service = EnvironmentService(
             persistence=persistence,
             launcher=launcher,
@@ -133,6 +132,9 @@ async def start(
             notifier=notifier,
         )
         endpoint = EnvironmentEndpoint(service, ApiTokens(settings.auth), hooks, settings)
+        stack.push_async_callback(endpoint.drain)
+        await launcher.start(stack)
+        await _wake(settings, context, persistence, launcher, notifier, stack)
         addresses["environment"] = [await transports.serve(a, endpoint) for a in environment_addresses(settings)]
         kernel.environment, kernel.launcher = endpoint, launcher
 

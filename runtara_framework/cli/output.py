@@ -71,7 +71,9 @@ def read_json(text: str | None, what: str) -> Any:
         return None
     content = read_file(text[1:], what) if text.startswith("@") else text
     try:
-        return json.loads(content)
+        value = json.loads(content, parse_constant=_no_number)
+        json.dumps(value, allow_nan=False)  # 1e999 is an infinity by now
+        return value
     except ValueError as error:
         where = f"the file {text[1:]}" if text.startswith("@") else f"{text[:60]!r}"
         raise InvalidRequest(
@@ -79,6 +81,10 @@ def read_json(text: str | None, what: str) -> Any:
         ) from None
     except RecursionError:
         raise InvalidRequest(f"{what}: the JSON is nested too deeply") from None
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON number")
 
 
 def read_file(name: str, what: str) -> str:

@@ -137,6 +137,8 @@ async def _register_image(sdk: ManagementSdk, args: argparse.Namespace) -> int:
         size = args.file.stat().st_size
     except OSError as error:
         raise InvalidRequest(f"{args.file} cannot be read: {error.strerror}") from None
+    if not args.file.is_file():
+        raise InvalidRequest(f"{args.file} is no file; an image is one executable file")
     if size == 0:
         raise InvalidRequest(f"{args.file} is empty")
     registered = await sdk.register_image_stream(

@@ -19,6 +19,9 @@ from runtara_framework.errors import (
 from runtara_framework.spec.driver import Driver, DriverContext, Kind
 
 D = TypeVar("D", bound=Driver)
+
+_FOLDERS = {"persistence": "storage"}
+"""Where the word in a distribution's name is not that of the kind."""
 P = TypeVar("P")  # a contract class: of drivers, or of targets
 
 
@@ -64,7 +67,8 @@ def load(kind: Kind[P], name: str) -> type[P]:
         names = ", ".join(available(kind)) or "none"
         raise DriverNotFound(
             f"no {where} is installed; installed {kind.name} drivers: {names}. "
-            f"Install the package that offers it (usually runtara-{kind.name}-{name}) or change the configuration"
+            f"Install the package that offers it (usually runtara-{_FOLDERS.get(kind.name, kind.name)}-{name}) or change "
+            "the configuration"
         )
     return _check(kind, where, found[0].plugin, owners[0])
 

@@ -37,7 +37,8 @@ class Hooks:
         self.failed: dict[str, Exception] = {}
 
     def register(self, plugin: object, name: str) -> None:
-        """Add a plugin; the last one registered is called first. Raises `HookBroken` for a misspelt hook or an argument that the hook does not have."""
+        """Add a plugin; the last one registered is called first. Raises `HookBroken` for a misspelt hook or an argument that
+        the hook does not have."""
         try:
             self._manager.register(plugin, name=name)
             self._manager.check_pending()

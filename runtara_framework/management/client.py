@@ -37,6 +37,7 @@ from runtara_framework.protocol import operations as op
 from runtara_framework.protocol.channel import Body, Channel, Dial
 from runtara_framework.protocol.operations import Access, Operation
 from runtara_framework.sdk.dial import dial as dial_any
+from runtara_framework.sdk.values import not_a_number
 from runtara_framework.states import TERMINAL
 
 UPLOAD_ABOVE_BYTES = 4 * 2**20
@@ -270,7 +271,10 @@ class ManagementSdk:
             env=env,
             tenant_id=tenant_id,
         )
-        request = self._request(m.StartInstance, chosen, instance_id=chosen.instance_id or _new_id())
+        _json({"input": chosen.input, "timeout_seconds": chosen.timeout_seconds}, "start_instance")
+        request = self._request(
+            m.StartInstance, chosen, instance_id=_new_id() if chosen.instance_id is None else chosen.instance_id
+        )
         return await self._call(op.START_INSTANCE, request)
 
     async def run_instance(
@@ -419,6 +423,7 @@ class ManagementSdk:
         self, instance_id: str, signal_key: str, payload: Any = None, *, tenant_id: str | None = None
     ) -> None:
         """A payload for a wait of that key; may come before the wait does."""
+        _json({"payload": payload}, "send_custom_signal")
         request = m.SendCustomSignal(
             tenant_id=self._tenant(tenant_id), instance_id=instance_id, signal_key=signal_key, payload=payload
         )
@@ -535,3 +540,9 @@ async def _pieces(source: Source) -> AsyncIterator[bytes]:
     else:
         for piece in source:
             yield piece
+
+
+def _json(value: Any, what: str) -> None:
+    """Raises `InvalidRequest` for a NaN or an infinity: JSON has none, and on the wire they would become null."""
+    if (place := not_a_number(value, what)) is not None:
+        raise InvalidRequest(f"{place} is no finite number; JSON has no NaN and no infinity")

@@ -224,7 +224,7 @@ class InstanceClient:
             next_seq = page.next_seq
         self._received(answer.signals)
         if self.config.heartbeat_interval_ms:
-            self._schedule_beat(self.config.heartbeat_interval_ms / 1000)
+            self._schedule_beat(self._beat_seconds)
         fault_point("instance.after_register")
         return self.registered
 
@@ -240,12 +240,18 @@ class InstanceClient:
         """Say that the instance is alive. Happens by itself; every other call says so too."""
         await self._call(op.HEARTBEAT, m.Heartbeat(instance_id=self.instance_id))
 
+    @property
+    def _beat_seconds(self) -> float:
+        """As configured, or more often if the server expects it."""
+        expected = self.registered.heartbeat_within_ms if self.registered else None
+        return min(self.config.heartbeat_interval_ms, expected or self.config.heartbeat_interval_ms) / 1000
+
     def _schedule_beat(self, delay: float) -> None:
         if not self._closed:
             self._beat = asyncio.get_running_loop().call_later(delay, self._consider_beat)
 
     def _consider_beat(self) -> None:
-        interval = self.config.heartbeat_interval_ms / 1000
+        interval = self._beat_seconds
         rest = self._last_call + interval - asyncio.get_running_loop().time()
         if rest > 0:
             self._schedule_beat(rest)

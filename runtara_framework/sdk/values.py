@@ -33,7 +33,7 @@ def encode(value: Any, what: str, *, stable: bool = False, code: str = OUTPUT_IN
         reason = "it is too deep or contains itself" if isinstance(error, RecursionError) else str(error)
         raise Failure(code, f"{what} cannot be written as JSON: {reason}") from error
     # msgspec writes NaN and infinities as null; look for one only where there is a null at all.
-    if b"null" in data and (place := _not_a_number(value, what)):
+    if b"null" in data and (place := not_a_number(value, what)):
         raise Failure(code, f"{what} cannot be written as JSON: {place} is no finite number")
     return data
 
@@ -43,7 +43,8 @@ def decode(data: bytes) -> Any:
     return _decoder.decode(data)
 
 
-def _not_a_number(value: Any, place: str) -> str | None:
+def not_a_number(value: Any, place: str) -> str | None:
+    """Where in `value` (called `place`) a NaN or an infinity is, or None."""
     stack: list[tuple[Any, str]] = [(value, place)]
     while stack:
         item, where = stack.pop()

@@ -45,6 +45,8 @@ class CoreService:
         self._persistence = persistence
         self._limits = settings.limits
         self._hold_below_ms = int(settings.sleep.hold_below_seconds * 1000)
+        # A third of the patience: two signs of life may be late before anybody worries.
+        self._heartbeat_within_ms = max(1, int(settings.runner.heartbeat_timeout_seconds * 1000 / 3))
         self._clock = clock
         self._hooks = hooks
         self._notifier = notifier
@@ -80,6 +82,7 @@ class CoreService:
             now_ms=now,
             started_at_ms=instance.started_at_ms or now,
             hold_below_ms=self._hold_below_ms,
+            heartbeat_within_ms=self._heartbeat_within_ms,
             remaining_ms=None if instance.timeout_ms is None else max(0, instance.timeout_ms - instance.running_ms),
         )
 

@@ -12,7 +12,7 @@ from runtara_framework.config import Settings
 from runtara_framework.errors import Forbidden, InvalidRequest, RuntaraError, Unauthenticated
 from runtara_framework.extension.hooks import Hooks
 from runtara_framework.protocol.channel import Body
-from runtara_framework.protocol.operations import OPERATIONS, REGISTER, Operation, Protocol
+from runtara_framework.protocol.operations import OPERATIONS, REGISTER, Access, Operation, Protocol
 from runtara_framework.services.core import CoreService
 from runtara_framework.services.environment import EnvironmentService
 from runtara_framework.services.identity import ApiTokens, LaunchTokens
@@ -24,8 +24,10 @@ logger = logging.getLogger(__name__)
 class _Endpoint(ABC):
     protocol: Protocol
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, uninterrupted: frozenset[str]) -> None:
         self._settings = settings
+        self._uninterrupted = uninterrupted
+        self._tasks: set[asyncio.Task[Any]] = set()
 
     @property
     def operations(self) -> Mapping[str, Operation[Any, Any]]:
@@ -38,7 +40,28 @@ class _Endpoint(ABC):
     async def handle(
         self, operation: Operation[Any, Any], request: Any, caller: Caller, body: Body | None = None
     ) -> Any:
-        """Answer one request. Raises `RuntaraError` and nothing else."""
+        """Answer one request. Raises `RuntaraError` and nothing else.
+
+        What follows a commit (telling the launcher, waking those who wait, killing a process) must not be lost because the
+        caller hung up in this very moment, so such an operation goes on to its end without its caller."""
+        if operation.name not in self._uninterrupted:
+            return await self._guarded(operation, request, caller, body)
+        task = asyncio.create_task(self._guarded(operation, request, caller, body))
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return await asyncio.shield(task)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # the caller has it, or nobody wants it
+
+    async def drain(self) -> None:
+        """Wait for operations whose callers are gone. For the end, after the transports have closed."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _guarded(self, operation: Operation[Any, Any], request: Any, caller: Caller, body: Body | None) -> Any:
         try:
             return await self._answer(operation, request, caller, body)
         except (RuntaraError, asyncio.CancelledError):
@@ -58,7 +81,8 @@ class CoreEndpoint(_Endpoint):
     protocol = Protocol.CORE
 
     def __init__(self, service: CoreService, tokens: LaunchTokens, settings: Settings) -> None:
-        super().__init__(settings)
+        # Of the others nothing but the answer follows, and they are the ones that a program makes a thousand times.
+        super().__init__(settings, frozenset({"register", "complete", "fail", "suspend", "acknowledge_signal"}))
         self._service = service
         self._tokens = tokens
         self._methods = {name: getattr(service, name) for name in self.operations}
@@ -84,7 +108,9 @@ class EnvironmentEndpoint(_Endpoint):
     protocol = Protocol.ENVIRONMENT
 
     def __init__(self, service: EnvironmentService, tokens: ApiTokens, hooks: Hooks, settings: Settings) -> None:
-        super().__init__(settings)
+        writes = (Access.WRITE, Access.SIGNAL)
+        names = (name for name, operation in self.operations.items() if operation.access in writes)
+        super().__init__(settings, frozenset(names))
         self._tokens = tokens
         self._hooks = hooks
         self._methods = {name: getattr(service, name) for name in self.operations}

@@ -36,6 +36,7 @@ from runtara_framework.states import TERMINAL, Status
 
 ORDERS = ("created_at_desc", "created_at_asc", "finished_at_desc", "finished_at_asc")
 MAX_PAGE = 1000
+MAX_TIMEOUT_SECONDS = 10 * 366 * 86_400
 
 
 class EnvironmentService:
@@ -110,11 +111,8 @@ class EnvironmentService:
     async def start_instance(self, request: m.StartInstance) -> m.InstanceStarted:
         if self.stopping:
             raise ServerStopping
-        instance_id = request.instance_id or str(uuid.uuid4())
-        if len(instance_id) > 255:
-            raise InvalidRequest(f"instance_id has {len(instance_id)} characters, the limit is 255")
-        if request.timeout_seconds is not None and request.timeout_seconds <= 0:
-            raise InvalidRequest(f"timeout_seconds must be positive, not {request.timeout_seconds:g}")
+        _check_start(request)
+        instance_id = str(uuid.uuid4()) if request.instance_id is None else request.instance_id
         image = await self._persistence.get_image(request.tenant_id, request.image_id)
         created = await self._persistence.create_instance(
             NewInstance(
@@ -143,11 +141,7 @@ class EnvironmentService:
                     violations=[{"path": v.path, "message": v.message} for v in violations],
                 )
             value = {"data": envelope.data, "variables": envelope.variables}
-        encoded = msgspec.json.encode({} if value is None else value)
-        limit = self._settings.limits.input_bytes
-        if len(encoded) > limit:
-            raise PayloadTooLarge(f"the input has {len(encoded)} bytes, the limit is {limit}", limit_bytes=limit)
-        return encoded
+        return _encode({} if value is None else value, "the input", self._settings.limits.input_bytes)
 
     def _timeout_ms(self, image: Image, asked: float | None) -> int:
         declared = image.manifest.get("executionTimeoutSeconds")
@@ -247,11 +241,7 @@ class EnvironmentService:
         return m.Done()
 
     def _payload(self, value: Any) -> bytes:
-        encoded = msgspec.json.encode(value)
-        limit = self._settings.limits.event_bytes
-        if len(encoded) > limit:
-            raise PayloadTooLarge(f"the payload has {len(encoded)} bytes, the limit is {limit}", limit_bytes=limit)
-        return encoded
+        return _encode(value, "the payload", self._settings.limits.event_bytes)
 
     # -- history ----------------------------------------------------------------------------------------
 
@@ -313,6 +303,34 @@ class EnvironmentService:
         agent = self._agents.info(request.agent_id)
         capability = agent.require(request.capability_id)
         return m.Capability(agent_id=agent.id, capability=msgspec.to_builtins(capability))
+
+
+def _check_start(request: m.StartInstance) -> None:
+    """Refuse now what could only fail later, when there is a process to start."""
+    given = request.instance_id
+    # An empty id is a variable that was not set, not a wish for a random one: that would lose idempotency in silence.
+    if given is not None and (not 0 < len(given) <= 255 or not given.isprintable()):
+        raise InvalidRequest("instance_id has 1 to 255 printable characters; leave it out to get a random one")
+    seconds = request.timeout_seconds
+    if seconds is not None and not 0 < seconds <= MAX_TIMEOUT_SECONDS:
+        raise InvalidRequest(f"timeout_seconds is more than 0 and at most {MAX_TIMEOUT_SECONDS} (ten years)")
+    for name, value in request.env.items():
+        if not name or "=" in name or "\0" in name + value:
+            raise InvalidRequest(f"env: {name!r} cannot be set: a name is not empty, has no '=', and nothing has a NUL")
+
+
+def _encode(value: Any, what: str, limit: int) -> bytes:
+    """A JSON value as bytes. Raises `InvalidRequest` for what is no JSON (a binary transport can carry more than JSON can),
+    `PayloadTooLarge`."""
+    try:
+        encoded = msgspec.json.encode(value)
+        if b"null" in encoded:  # msgspec writes NaN and infinities as null: look only where there is one
+            json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
+        raise InvalidRequest(f"{what} is no JSON value: {error}") from None
+    if len(encoded) > limit:
+        raise PayloadTooLarge(f"{what} has {len(encoded)} bytes, the limit is {limit}", limit_bytes=limit)
+    return encoded
 
 
 def _page(limit: int, offset: int) -> None:

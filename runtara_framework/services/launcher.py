@@ -16,6 +16,8 @@ exit) with one timer; a deadline that passes only decides the verdict and stops 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import hashlib
 import logging
 from collections.abc import Coroutine, Mapping
 from contextlib import AsyncExitStack
@@ -182,7 +184,7 @@ class Launcher:
             await asyncio.gather(*loops, return_exceptions=True)
             grace = self._settings.server.stop_grace_seconds
             await asyncio.gather(*(self._stop(live, grace) for live in list(self._live.values())))
-            if self._tasks:
+            while self._tasks:
                 await asyncio.gather(*self._tasks, return_exceptions=True)
 
         stack.push_async_callback(stop)
@@ -239,10 +241,11 @@ class Launcher:
         self._recheck.set()
         return live
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     # -- one launch -------------------------------------------------------------------------------------
 
@@ -270,7 +273,7 @@ class Launcher:
         if (image.runner_type, image.sha256) not in self._prepared:
             await runner.prepare(image, lambda: self._persistence.read_blob(image.sha256))
             self._prepared.add((image.runner_type, image.sha256))
-        workdir = self._runs / _safe(launch.tenant_id) / _safe(launch.instance_id)
+        workdir = self._workdir(launch)
         workdir.mkdir(parents=True, exist_ok=True)
         spec = LaunchSpec(ref=launch.ref, image=image, env=self._environment(launch), workdir=workdir)
         if self._hooks.has("runtara_prepare_launch"):
@@ -309,8 +312,17 @@ class Launcher:
         key = (live.launch.tenant_id, live.launch.instance_id)
         if self._live.get(key) is live:
             del self._live[key]
+            self._tidy(live.launch)
         live.gone.set()
         self.poke()
+
+    def _tidy(self, launch: Launch) -> None:
+        """Remove the working directory if the program left nothing in it."""
+        with contextlib.suppress(OSError):  # not empty, or gone
+            self._workdir(launch).rmdir()
+
+    def _workdir(self, launch: Launch) -> Path:
+        return self._runs / _safe(launch.tenant_id) / _safe(launch.instance_id)
 
     async def _settle(self, launch: Launch, verdict: Verdict, exit: Exit | None = None) -> None:
         while True:
@@ -329,15 +341,18 @@ class Launcher:
         self._notifier.changed(change)
 
     async def _stop(self, live: _Live, grace_seconds: float) -> None:
+        """Stop the process; a second stop with a shorter grace overtakes the first. Whoever waits here may go away: the work
+        belongs to the launcher."""
         if live.handle is None:
             # Not spawned yet: `_run` looks at the verdict before and after it launches.
             live.verdict = live.verdict or Requeue()
             return
-        if live.stopping:
-            return
         live.stopping = True
+        await asyncio.shield(self._spawn(self._stop_process(live, live.handle, grace_seconds)))
+
+    async def _stop_process(self, live: _Live, handle: Handle, grace_seconds: float) -> None:
         try:
-            await live.runner.stop(live.handle, grace_seconds)
+            await live.runner.stop(handle, grace_seconds)
         except Exception:  # a runner that cannot stop a process must not take the others down with it
             logger.exception("stopping %s failed", live.launch.instance_id)
 
@@ -393,5 +408,6 @@ class Launcher:
 
 
 def _safe(name: str) -> str:
-    """A directory name for an id: the id where it is harmless, else percent-encoded."""
-    return "".join(c if c.isalnum() or c in "-_" else "".join(f"%{b:02x}" for b in c.encode()) for c in name)
+    """A directory name for an id: the id where it is harmless, else percent-encoded, and short in any case."""
+    text = "".join(c if c.isalnum() or c in "-_" else "".join(f"%{b:02x}" for b in c.encode()) for c in name)
+    return text if len(text) <= 200 else f"{text[:120]}-{hashlib.sha256(name.encode()).hexdigest()[:32]}"
