@@ -1,8 +1,8 @@
 """`runtara run`: a scenario, from its file to its result, on a server that lives as long as the command.
 
 The result alone goes to stdout. The exit code says how it went: 0 completed, 1 failed, 2 the scenario or the input is
-wrong, 3 cancelled, 4 it waits for something (and goes on when the same command is given again with `--data-dir` and
-`--instance-id`), 5 the server had trouble, 130 interrupted.
+wrong, 3 cancelled, 4 it waits for a person (with `--data-dir`: a server on that directory takes it from there), 5 the
+server had trouble, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -84,17 +84,26 @@ async def _embedded(args: argparse.Namespace, binary: bytes, value: Any, data_di
             )
             ended = asyncio.Event()
             watcher = asyncio.create_task(_show_progress(sdk, instance_id, ended)) if progress else None
-            info = await _follow(sdk, instance_id, interrupted, forever=args.data_dir is None)
+            info = await _follow(sdk, instance_id, interrupted, server.addresses["environment"][0], args.data_dir)
             ended.set()
             if watcher is not None:
                 await asyncio.gather(watcher, return_exceptions=True)  # a display that fails changes no result
+        if info.status == "suspended" and args.data_dir:
+            where = f"--server {server.addresses['environment'][0]}"
+            output.say(
+                f"{_waits(info)}; go on with: runtara-server --data-dir {args.data_dir} and {_answer(info, where)}"
+            )
         return conclude(info, interrupted.is_set())
 
 
-async def _follow(sdk: ManagementSdk, instance_id: str, interrupted: asyncio.Event, *, forever: bool) -> InstanceInfo:
-    """Wait until it ends; on the first interrupt cancel it and wait a little longer."""
+async def _follow(
+    sdk: ManagementSdk, instance_id: str, interrupted: asyncio.Event, address: str, data_dir: Path | None
+) -> InstanceInfo:
+    """Wait until it ends; on the first interrupt cancel it and wait a little longer. If it waits for a person, say how to
+    answer; with a data directory that outlives this command, leave then."""
+    seen = "pending"
     while True:
-        waiting = asyncio.ensure_future(sdk.get_instance_status(instance_id, wait_ms=30_000))
+        waiting = asyncio.ensure_future(sdk.get_instance_status(instance_id, wait_ms=30_000, unless_status=seen))
         stop = asyncio.ensure_future(interrupted.wait())
         await asyncio.wait({waiting, stop}, return_when=asyncio.FIRST_COMPLETED)
         stop.cancel()
@@ -107,8 +116,27 @@ async def _follow(sdk: ManagementSdk, instance_id: str, interrupted: asyncio.Eve
         info = await waiting
         if info.status in ("completed", "failed", "cancelled"):
             return info
-        if info.status == "suspended" and not forever and info.reason in ("paused", "breakpoint", "waiting_signal"):
-            return info  # kept in the data directory; nobody sends this server a signal
+        if info.status == "suspended" and info.reason in ("paused", "breakpoint", "waiting_signal"):
+            if data_dir is not None:
+                return info
+            if seen != info.status:
+                output.say(f"{_waits(info)}; in another terminal: {_answer(info, '--server ' + address)}")
+        seen = info.status
+
+
+def _waits(info: InstanceInfo) -> str:
+    what = {"waiting_signal": "waits for a signal", "breakpoint": "is at a breakpoint"}.get(
+        info.reason or "", "is paused"
+    )
+    return f"instance {info.instance_id} {what}"
+
+
+def _answer(info: InstanceInfo, where: str) -> str:
+    """The command that lets it go on."""
+    tenant = "" if info.tenant_id == "default" else f" --tenant {info.tenant_id}"
+    if info.reason == "waiting_signal":
+        return f"runtara signal {where}{tenant} {info.instance_id} KEY JSON"
+    return f"runtara instances resume {where}{tenant} {info.instance_id}"
 
 
 @contextlib.contextmanager
@@ -167,8 +195,6 @@ def conclude(info: InstanceInfo, interrupted: bool = False) -> int:
         "message": f"the instance is {info.status}" + (f" ({info.reason})" if info.reason else ""),
     }
     output.say(f"{info.status}: {error.get('message')}")
-    if info.status == "suspended":
-        output.say(f"instance {info.instance_id}: give the same command with --instance-id to go on")
     output.error_line(error)
     if interrupted:
         return EXIT_INTERRUPTED

@@ -177,3 +177,20 @@ def test_the_tables_of_what_is_installed() -> None:
     assert "RUNTARA_DATABASE_URL" in shown
     assert "hunter2" not in shown
     assert json.loads(runtara("schema").stdout)["$schema"]
+
+
+def test_a_run_that_waits_for_a_person_says_how_to_answer(tmp_path: Path) -> None:
+    steps = ROOT / "examples" / "steps"
+    given = ["run", str(steps / "wait-for-signal.json"), "--input", f"@{steps / 'wait-for-signal.input.json'}"]
+    kept = runtara(*given, "--data-dir", "kept", "--instance-id", "it", cwd=tmp_path)
+    assert (kept.returncode, kept.stdout) == (4, "")
+    assert "runtara-server --data-dir kept" in kept.stderr
+    assert last_error(kept)["code"] == "WAITING_SIGNAL"
+    command = [str(BIN / "runtara"), *given]
+    run = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert run.stderr is not None
+    hint = run.stderr.readline()
+    assert "waits for a signal; in another terminal: runtara signal --server unix://" in hint
+    run.send_signal(signal.SIGINT)
+    _, err = run.communicate()
+    assert run.returncode == 130, err
