@@ -8,6 +8,7 @@ left behind, for good. Which header is a secret nobody can know, so the ones tha
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -33,10 +34,15 @@ Headers = dict[str, tuple[str, str]]
 """By lower-case name: the name as written, and the value."""
 
 
-@cache
 def tls_context() -> ssl.SSLContext:
-    """The trusted certificates. Reading them takes tens of milliseconds, so one context serves the whole process."""
-    return httpx.create_ssl_context()
+    """The trusted certificates. Reading them takes tens of milliseconds, so one context serves the whole process, and those
+    that are forked from it unless their environment names other certificates."""
+    return _tls_context(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+
+
+@cache
+def _tls_context(file: str | None, folder: str | None) -> ssl.SSLContext:
+    return httpx.create_ssl_context()  # it looks at the two variables itself
 
 
 class Client:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import trustme
 from runtara_agents_http import urls
 
 from runtara_framework.agents import AgentError, Connection
@@ -287,3 +289,16 @@ def test_containment_is_by_segment() -> None:
     ]:
         assert urls.contains(base, httpx.URL(url)) is inside
     assert urls.contains(httpx.URL("http://h"), httpx.URL("http://h:80/x"))
+
+
+def test_a_process_that_names_other_certificates_trusts_those(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Even if it was forked from one that had read the usual ones."""
+    from runtara_agents_http.request import tls_context
+
+    usual = tls_context()
+    assert tls_context() is usual
+    trustme.CA().cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    other = tls_context()
+    assert other is not usual
+    assert len(other.get_ca_certs()) == 1
