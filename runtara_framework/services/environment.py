@@ -29,7 +29,7 @@ from runtara_framework.protocol import messages as m
 from runtara_framework.protocol.channel import Body
 from runtara_framework.services.core import MAX_HOLD_MS
 from runtara_framework.services.images import ImageService, obeys, single
-from runtara_framework.services.launcher import Launcher
+from runtara_framework.services.launcher import OWN_VARIABLES, Launcher
 from runtara_framework.services.notifier import Notifier, wait_set
 from runtara_framework.spec.persistence import CheckpointFilter, EventFilter, InstanceFilter, Persistence
 from runtara_framework.states import TERMINAL, Status
@@ -317,6 +317,8 @@ def _check_start(request: m.StartInstance) -> None:
     for name, value in request.env.items():
         if not name or "=" in name or "\0" in name + value:
             raise InvalidRequest(f"env: {name!r} cannot be set: a name is not empty, has no '=', and nothing has a NUL")
+        if name in OWN_VARIABLES:
+            raise InvalidRequest(f"env: {name} is what the server tells the instance; a start cannot set it")
 
 
 def _encode(value: Any, what: str, limit: int) -> bytes:

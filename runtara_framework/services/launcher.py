@@ -41,6 +41,8 @@ from runtara_framework.states import Reason, Status
 
 logger = logging.getLogger(__name__)
 
+OWN_VARIABLES = frozenset({"RUNTARA_INSTANCE_ID", "RUNTARA_TENANT_ID", "RUNTARA_SERVER_ADDR", "RUNTARA_TOKEN"})
+"""What the platform tells a process; a start may not set them."""
 EXIT_GRACE_MS = 10_000
 """How long a process may linger after it has reported that it ends."""
 OBEY_MS = 10_000
@@ -279,7 +281,7 @@ class Launcher:
         if self._hooks.has("runtara_prepare_launch"):
             changed = await self._hooks.first("runtara_prepare_launch", spec=spec)
             if changed is not None:
-                own = {name: value for name, value in spec.env.items() if name.startswith("RUNTARA_")}
+                own = {name: value for name, value in spec.env.items() if name in OWN_VARIABLES}
                 spec = LaunchSpec(ref=spec.ref, image=image, env={**changed.env, **own}, workdir=changed.workdir)
         if live.verdict is not None or self._stopping:
             return None
@@ -288,7 +290,7 @@ class Launcher:
     def _environment(self, launch: Launch) -> dict[str, str]:
         # The caller's variables come first: they can add, but not take over what the platform says.
         return {
-            **{name: value for name, value in launch.env.items() if not name.startswith("RUNTARA_")},
+            **launch.env,
             "RUNTARA_INSTANCE_ID": launch.instance_id,
             "RUNTARA_TENANT_ID": launch.tenant_id,
             "RUNTARA_SERVER_ADDR": self._core_address,

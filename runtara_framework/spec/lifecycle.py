@@ -60,7 +60,7 @@ async def runtara_authorize(operation: str, access: str, tenant_id: str | None, 
 @hookspec
 async def runtara_prepare_launch(spec: LaunchSpec) -> LaunchSpec | None:
     """Asked before each launch: an answer replaces the launch (another environment, another directory). `spec.ref` and the
-    variables that begin with RUNTARA_ are restored afterwards. An exception fails the launch with LAUNCH_FAILED."""
+    variables that tell the instance who it is are restored afterwards. An exception fails the launch with LAUNCH_FAILED."""
 
 
 @hookspec

@@ -94,6 +94,7 @@ async def test_what_is_no_json_is_refused_and_never_becomes_null(sdk: Management
         {"timeout_seconds": -1.0},
         {"env": {"A=B": "x"}},
         {"env": {"": "x"}},
+        {"env": {"RUNTARA_TOKEN": "x"}},
         {"env": {"A": "x\0y"}},
     ],
 )
