@@ -8,10 +8,9 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from runtara_framework.management import ManagementSdk
-
 from benchmarks import programs
 from benchmarks.server import Server, running
+from runtara_framework.management import ManagementSdk
 
 Row = tuple[str, float, str]  # what, the figure, its unit
 TENANT = "bench"

@@ -72,7 +72,7 @@ class Registered(Response):
     now_ms: int
     started_at_ms: int  # when the instance first ran: the same on every replay
     hold_below_ms: int  # a sleep or wait that is longer leaves the process
-    heartbeat_within_ms: int | None = None  # a sign of life is expected at least this often; None: the instance's choice
+    heartbeat_within_ms: int | None = None  # a sign of life is expected so often; None: as the instance likes
     remaining_ms: int | None = None  # running time that is left to the instance; None: no limit
 
 

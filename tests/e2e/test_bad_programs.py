@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from runtara_framework.management import ManagementSdk
 
 from runtara_framework.errors import ImageInvalid
+from runtara_framework.management import ManagementSdk
 
 from . import programs
 from .conftest import Server, until_status

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import trustme
+
 from runtara_framework.management import ManagementSdk
 
 from .conftest import ROOT, Shop, compiled

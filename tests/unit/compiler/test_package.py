@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import BaseModel, ConfigDict
 
+from runtara_framework.agents import agent, capability
 from runtara_framework.agents.registry import AgentRegistry
 from runtara_framework.compiler import ChildScenario, CompilationInput, compile_scenario
 from runtara_framework.errors import CompilationFailed, ScenarioInvalid
@@ -21,6 +23,26 @@ from runtara_framework.packaging import read_manifest
 
 def ref(path: str) -> dict[str, Any]:
     return {"valueType": "reference", "value": path}
+
+
+class Anything(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+
+@agent(id="double")
+class Double:
+    """An agent of this test's own: no other is there when the kernel is tested alone."""
+
+    @capability(id="map", side_effects=False, deterministic=True)
+    async def map(self, given: Anything) -> dict[str, Any]:
+        return {}
+
+
+@pytest.fixture
+def agents() -> AgentRegistry:
+    registry = AgentRegistry()
+    registry.add(Double)
+    return registry
 
 
 KID: dict[str, Any] = {
@@ -187,8 +209,8 @@ LOG = {"entryPoint": "l", "steps": {"l": {"stepType": "Log", "id": "l", "message
 
 def undone(trigger: str) -> dict[str, Any]:
     """A graph with a step that is undone so."""
-    call = {"stepType": "Agent", "agentId": "transform", "capabilityId": "map-fields"}
-    call["inputMapping"] = {"source_data": ref("data")}
+    call = {"stepType": "Agent", "agentId": "double", "capabilityId": "map"}
+    call["inputMapping"] = {"given": ref("data")}
     steps = {"a": {**call, "id": "a", "compensation": {"compensationStep": "b", "trigger": trigger}}}
     return {"entryPoint": "a", "steps": {**steps, "b": {**call, "id": "b"}}}
 
@@ -213,30 +235,28 @@ def each(body: dict[str, Any]) -> dict[str, Any]:
     ],
 )
 def test_the_manifest_says_what_a_cancel_gives_to_do(
-    document: dict[str, Any], kid: dict[str, Any], flags: dict[str, bool]
+    document: dict[str, Any], kid: dict[str, Any], flags: dict[str, bool], agents: AgentRegistry
 ) -> None:
     children = (ChildScenario(scenario_id="kid", execution_graph=kid),) if "sub" in document["steps"] else ()
-    manifest = compile_scenario(given(execution_graph=document, child_scenarios=children)).manifest
+    result = compile_scenario(given(execution_graph=document, child_scenarios=children), agents=agents)
+    manifest = result.manifest
     assert {name: manifest[name] for name in ("onCancel", "manualCompensation") if name in manifest} == flags
 
 
-def test_agents_are_in_the_manifest_and_decide_about_effects() -> None:
+def test_agents_are_in_the_manifest_and_decide_about_effects(agents: AgentRegistry) -> None:
     document = {
         "entryPoint": "a",
         "steps": {
             "a": {
                 "stepType": "Agent",
                 "id": "a",
-                "agentId": "transform",
-                "capabilityId": "map-fields",
-                "inputMapping": {"source_data": ref("data")},
+                "agentId": "double",
+                "capabilityId": "map",
+                "inputMapping": {"given": ref("data")},
             }
         },
     }
-    registry = AgentRegistry()
-    if "transform" not in registry.ids():
-        pytest.skip("the standard agents are not installed")
-    result = compile_scenario(given(execution_graph=document, child_scenarios=()), agents=registry)
-    assert result.manifest["agents"] == [{"agent": "transform", "capability": "map-fields"}]
+    result = compile_scenario(given(execution_graph=document, child_scenarios=()), agents=agents)
+    assert result.manifest["agents"] == [{"agent": "double", "capability": "map"}]
     assert not result.has_side_effects
     assert "pure=True" in result.source
