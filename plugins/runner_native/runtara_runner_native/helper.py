@@ -76,6 +76,7 @@ class Helper:
         self._files: dict[str, Stamp] = {}
         self._looked = 0.0
         self._woken, self._wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._steps = self._warm_up()
 
     def serve(self) -> Job:
         """Serve until the server is gone, and exit. Returns in the children, each with what it is to become."""
@@ -85,7 +86,6 @@ class Helper:
         _import_minimum()
         self._settle()
         self._say("ready")
-        steps = self._warm_up()
         warming, warmed = True, time.monotonic()
         poll = select.poll()
         poll.register(self._control, select.POLLIN)
@@ -102,7 +102,7 @@ class Helper:
                 if not self._marks:
                     os._exit(0)
             if warming and (not found or time.monotonic() - warmed > LONGEST_SECONDS):
-                warming = next(steps, False)
+                warming = next(self._steps, False)
                 warmed = time.monotonic()
 
     def _obey(self) -> Job | None:
@@ -189,7 +189,9 @@ class Helper:
     # -- what is imported ---------------------------------------------------------------------------------
 
     def _warm_up(self) -> Iterator[bool]:
-        """Import more, a step at a time: the modules of the runtime, then each agent."""
+        """Do more, a step at a time: warm the code of instances, import the modules of the runtime, then each agent."""
+        self._import("", _rehearse)
+        yield True
         self._import("", _import_runtime)
         yield True
         from runtara_framework.runtime.agent import agents
@@ -245,6 +247,12 @@ class Helper:
 def _import_minimum() -> None:
     for name in MINIMUM:
         importlib.import_module(name)
+
+
+def _rehearse() -> None:
+    from runtara_framework.sdk.rehearsal import rehearse
+
+    rehearse()
 
 
 def _import_runtime() -> None:
@@ -311,4 +319,7 @@ def become(job: Job) -> None:
 
 
 if __name__ == "__main__":
-    become(Helper(socket.socket(fileno=int(sys.argv[1])), set(sys.argv[2:])).serve())
+    helper = Helper(socket.socket(fileno=int(sys.argv[1])), set(sys.argv[2:]))
+    # Nothing of the helper is let go in a child: to count down the references to what it holds would copy its pages.
+    kept = sys.modules["__main__"]
+    become(helper.serve())
