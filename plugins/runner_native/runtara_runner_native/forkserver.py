@@ -1,4 +1,4 @@
-"""Starts Python images by a fork of a process that has imported what they need: 1 ms instead of 90.
+"""Starts Python images by a fork of a process that has imported what they need: a millisecond instead of 90.
 
 The helper (`helper.py`) is a process of its own, started without anything of the server's but one end of a socket pair. It
 is the parent of what it forks, so it tells how each child ended. It may die at any moment, or be replaced because something
@@ -262,8 +262,12 @@ class _Helper(asyncio.Protocol):
         why = self._lost
         if self._process is not None:
             self._process.kill()
-            await processes.gone(os.pidfd_open(self._process.pid))
-            status = self._process.wait()  # it has ended
+            if self._process.returncode is None:  # `kill` looks, and has waited for one that had ended
+                try:
+                    await processes.gone(os.pidfd_open(self._process.pid))
+                except OSError:  # no descriptor is left for it
+                    await asyncio.to_thread(self._process.wait)
+            status = self._process.wait()
             if why == _CLOSED:
                 why = _LEFT if status == 0 and self._leaving else _how(status)
         if why != _LEFT:

@@ -84,6 +84,7 @@ class Helper:
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
         gc.disable()
         _import_minimum()
+        _rehearse()
         self._settle()
         self._say("ready")
         warming, warmed = True, time.monotonic()
@@ -189,9 +190,7 @@ class Helper:
     # -- what is imported ---------------------------------------------------------------------------------
 
     def _warm_up(self) -> Iterator[bool]:
-        """Do more, a step at a time: warm the code of instances, import the modules of the runtime, then each agent."""
-        self._import("", _rehearse)
-        yield True
+        """Import more, a step at a time: the modules of the runtime, then each agent."""
         self._import("", _import_runtime)
         yield True
         from runtara_framework.runtime.agent import agents
@@ -303,7 +302,8 @@ def become(job: Job) -> None:
     sys.argv = [program]
     sys.orig_argv = [_PYTHON, "-I", program]
     sys.path.insert(0, program)
-    sys.modules["__main__"] = ModuleType("__main__")
+    main = sys.modules["__main__"] = ModuleType("__main__")
+    main.__annotations__ = {}
     gc.enable()
     import runpy
 
@@ -312,8 +312,9 @@ def become(job: Job) -> None:
     except SystemExit:
         raise
     except BaseException as error:
-        trace = error.__traceback__
-        sys.excepthook(type(error), error, trace.tb_next if trace else None)  # without this file
+        if error.__traceback__ is not None:
+            error.__traceback__ = error.__traceback__.tb_next  # without this file
+        sys.excepthook(type(error), error, error.__traceback__)
         sys.excepthook = lambda *told: None
         raise  # the interpreter knows the exit code
 
