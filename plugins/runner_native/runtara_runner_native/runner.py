@@ -79,6 +79,9 @@ class _Launch:
     gone: asyncio.Future[None] | asyncio.Future[Ended | None]  # the program itself; and how, if it was forked
     exit: asyncio.Future[Exit]  # when nothing that it started is left either
     how: _How
+    started: int | None = field(
+        default=None, kw_only=True
+    )  # of one that was forked: our fork server may have waited for it
     server_memory: int  # our own peak when it was launched
     kills_seen: tuple[int | None, int | None]  # for want of memory, on this machine: before the last look, and at it
     memory_peak: int = 0
@@ -151,7 +154,8 @@ class NativeRunner(Runner):
         except Refused as refused:
             self.context.logger.debug("%s is started by exec: %s", spec.ref.instance_id, refused)
             return None
-        self._watch(child.pid, mark, output, child.gone, _How.FORKED)
+        launch = self._watch(child.pid, mark, output, child.gone, _How.FORKED)
+        launch.started = child.started
         return child.pid, child.started
 
     async def _execute(self, program: Program, spec: LaunchSpec, output: Output, mark: int) -> tuple[int, int]:
@@ -320,7 +324,8 @@ class NativeRunner(Runner):
 
     def _signal_group(self, launch: _Launch, number: signal.Signals) -> None:
         # Else the id of the group may mean another one. (The fork server has waited for its child before it tells.)
-        if not launch.gone.done() and processes.get_mark(launch.pid) == launch.mark:
+        known = launch.started is None or processes.started(launch.pid, even_ended=True) == launch.started
+        if not launch.gone.done() and known:
             with suppress(ProcessLookupError):
                 try:
                     os.killpg(launch.pid, number)

@@ -409,3 +409,18 @@ async def test_what_is_installed_later_is_there_for_the_next_launch_and_old_chil
         assert (await soon(runner.wait(old))).code == 8
         await soon(retired)
     assert "died" not in caplog.text
+
+
+@pytest.mark.parametrize("fork_server", [True, False])
+async def test_one_that_has_changed_its_own_mark_is_stopped_all_the_same(
+    start: Start, workdir: Path, fork_server: bool
+) -> None:
+    runner = await start(NativeSettings(fork_server=fork_server))
+    ready = Ready(workdir)
+    source = "import resource; resource.setrlimit(resource.RLIMIT_RTTIME, (10**9, 10**9))\n" + WAIT
+    with Go(workdir):
+        handle = await runner.launch(spec(await image(runner, source), workdir))
+        await ready.wait()
+        await soon(runner.stop(handle, 0))
+
+    assert (await soon(runner.wait(handle))).signal == signal.SIGKILL
