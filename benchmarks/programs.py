@@ -1,14 +1,17 @@
-"""The programs that are measured. Each does the same work as its peers in `benchmarks/peers`."""
+"""The programs that are measured, as images. Each does the same work as its peers in `benchmarks/peers`."""
 
 from __future__ import annotations
 
-import sys
+from runtara_framework.packaging import write_zipapp
 
-_HEAD = f"#!{sys.executable}\nfrom runtara_framework.sdk import bootstrap\n"
 
-STEPS = (
-    _HEAD
-    + """
+def _image(source: str) -> bytes:
+    """What the compiler and `runtara build` make, too."""
+    return write_zipapp({"__main__.py": f"from runtara_framework.sdk import bootstrap\n{source}".encode()}, {})
+
+
+STEPS = _image(
+    """
 import time
 async def main(ctx):
     begin = time.perf_counter()
@@ -17,11 +20,10 @@ async def main(ctx):
     return {"seconds": time.perf_counter() - begin}
 bootstrap.run(main)
 """
-).encode()
+)
 
-SLEEP = (
-    _HEAD
-    + """
+SLEEP = _image(
+    """
 import time
 async def main(ctx):
     due = await ctx.now_ms("due") + ctx.input["ms"]
@@ -29,4 +31,4 @@ async def main(ctx):
     return {"late_ms": time.time() * 1000 - due}
 bootstrap.run(main)
 """
-).encode()
+)

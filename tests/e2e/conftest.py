@@ -150,15 +150,17 @@ async def until_status(sdk: ManagementSdk, instance_id: str, *statuses: str) -> 
 
 
 def processes_of(instance_id: str) -> list[int]:
-    """The pids of the processes that were launched for an instance."""
+    """The pids of the processes that were launched for an instance: those that were given its id, or, as a fork shows the
+    environment of its parent there, that work in its directory."""
     marker = f"RUNTARA_INSTANCE_ID={instance_id}".encode()
     found = []
     for directory in Path("/proc").iterdir():
         if directory.name.isdigit():
             try:
                 environ = (directory / "environ").read_bytes()
+                workdir = os.readlink(directory / "cwd")
             except OSError:  # it ended meanwhile, or belongs to somebody else
                 continue
-            if marker in environ.split(b"\0"):
+            if marker in environ.split(b"\0") or Path(workdir).name == instance_id:
                 found.append(int(directory.name))
     return found

@@ -16,11 +16,12 @@ from typing import BinaryIO
 from weakref import WeakValueDictionary
 
 from runtara_framework.errors import ChecksumMismatch, ImageInvalid, LaunchFailed
-from runtara_framework.model import Image
+from runtara_framework.model import Image, Record
 from runtara_framework.spec.runner import ReadBlob
 
-_CHUNK = 1024 * 1024
 _SHEBANG_LENGTH = 256
+_MAIN = "__main__.py"
+_MOST_NAMES = 1000
 _MACHINES = {3: "x86", 40: "arm", 62: "x86_64", 183: "aarch64", 243: "riscv"}
 _OTHERS = (
     (b"\xcf\xfa\xed\xfe", "a program for macOS"),
@@ -32,6 +33,13 @@ _OTHERS = (
 )
 
 
+class Program(Record):
+    """What runs an image."""
+
+    command: list[str]
+    modules: list[str] | None  # the names at the top of a zipapp; None for what only exec can run
+
+
 class Images:
     """The images of this machine. The folder is the runner's own; one server uses it."""
 
@@ -39,7 +47,7 @@ class Images:
         self._images = folder / "images"
         self._unfinished = folder / "unfinished"
         self._python = python
-        self._commands: dict[str, list[str]] = {}  # of the images that this process has seen whole
+        self._programs: dict[str, Program] = {}  # of the images that this process has seen whole
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def start(self) -> None:
@@ -53,35 +61,35 @@ class Images:
         those that the image names."""
         sha256 = _checked(image.sha256)
         async with self._lock(sha256):
-            program = self._program(sha256)
-            if sha256 in self._commands and program.is_file():
+            program = self._file(sha256)
+            if sha256 in self._programs and program.is_file():
                 return
             # After a restart the file may be anything that a crash of the machine has left: look once.
             with self._storing(sha256):
                 whole = await asyncio.to_thread(_has_digest, program, sha256)
             if not whole:
                 await self._write(sha256, read)
-            self._commands[sha256] = await asyncio.to_thread(self._command_for, program)
+            self._programs[sha256] = await asyncio.to_thread(self._program_of, program)
 
-    async def command(self, sha256: str) -> list[str]:
-        """The argument vector that runs the image. Raises `LaunchFailed` if it was not prepared."""
-        if sha256 not in self._commands:  # it was prepared in an earlier life of the server
-            program = self._program(_checked(sha256))
+    async def program(self, sha256: str) -> Program:
+        """How the image runs. Raises `LaunchFailed` if it was not prepared."""
+        if sha256 not in self._programs:  # it was prepared in an earlier life of the server
+            program = self._file(_checked(sha256))
             if not program.is_file():
                 raise LaunchFailed(f"{program} does not exist: the image was never prepared on this machine")
-            self._commands[sha256] = await asyncio.to_thread(self._command_for, program)
-        return self._commands[sha256]
+            self._programs[sha256] = await asyncio.to_thread(self._program_of, program)
+        return self._programs[sha256]
 
     async def discard(self, sha256: str) -> None:
         """Remove the image. A process that runs from it goes on."""
         async with self._lock(_checked(sha256)):
-            self._commands.pop(sha256, None)
-            await asyncio.to_thread(shutil.rmtree, self._program(sha256).parent, ignore_errors=True)
+            self._programs.pop(sha256, None)
+            await asyncio.to_thread(shutil.rmtree, self._file(sha256).parent, ignore_errors=True)
 
     def _lock(self, sha256: str) -> asyncio.Lock:
         return self._locks.setdefault(sha256, asyncio.Lock())
 
-    def _program(self, sha256: str) -> Path:
+    def _file(self, sha256: str) -> Path:
         return self._images / sha256 / "program"
 
     async def _write(self, sha256: str, read: ReadBlob) -> None:
@@ -101,9 +109,9 @@ class Images:
                     )
                 with self._storing(sha256):
                     await asyncio.to_thread(_flush, file)
-            await asyncio.to_thread(self._command_for, Path(name))
+            await asyncio.to_thread(self._program_of, Path(name))
             with self._storing(sha256):
-                await asyncio.to_thread(_move, Path(name), self._program(sha256))
+                await asyncio.to_thread(_move, Path(name), self._file(sha256))
         finally:
             with suppress(FileNotFoundError):
                 os.unlink(name)
@@ -116,12 +124,16 @@ class Images:
         except OSError as error:
             raise LaunchFailed(f"cannot write image {sha256} to {self._images}: {error.strerror or error}") from error
 
-    def _command_for(self, program: Path) -> list[str]:
-        if _is_zipapp(program):
-            # This server's own interpreter has the packages that compiled images import; the `python3` of a shebang line
-            # need not. Isolated (-I): neither PYTHON* variables nor the user's site decide what an image imports.
-            return [self._python, "-I", str(program)]
-        return [str(program)]
+    def _program_of(self, program: Path) -> Program:
+        names = _zipapp_names(program)
+        if names is None:
+            return Program(command=[str(program)], modules=None)
+        # This server's own interpreter has the packages that compiled images import; the `python3` of a shebang line
+        # need not. Isolated (-I): neither PYTHON* variables nor the user's site decide what an image imports.
+        modules = sorted({name.partition(".")[0] for name in names} - {"__main__"})
+        return Program(
+            command=[self._python, "-I", str(program)], modules=modules if len(names) < _MOST_NAMES else None
+        )
 
 
 def _checked(sha256: str) -> str:
@@ -158,8 +170,9 @@ def _move(source: Path, target: Path) -> None:
 # -- what can run -----------------------------------------------------------------------------------------
 
 
-def _is_zipapp(program: Path) -> bool:
-    """True for a Python zipapp, False for what exec runs. Raises `ImageInvalid` for anything else, saying what it is."""
+def _zipapp_names(program: Path) -> set[str] | None:
+    """The names at the top of a Python zipapp; None for what exec runs. Raises `ImageInvalid` for anything else, saying what
+    it is."""
     with program.open("rb") as file:
         head = file.read(_SHEBANG_LENGTH)
         if head.startswith(b"\x7fELF"):
@@ -167,15 +180,15 @@ def _is_zipapp(program: Path) -> bool:
                 raise ImageInvalid("the image is a truncated ELF file")
             if _elf(head)[0] not in (2, 3):  # an executable, or a position-independent one
                 raise ImageInvalid("the image is an ELF file, but no program: an object file, a core dump or the like")
-            return False
-    has_main = _zip_has_main(program)
-    if has_main:
-        return True
+            return None
+    names = _zip_names(program)
+    if names is not None and _MAIN in names:
+        return names
     if head.startswith(b"#!"):
         if interpreter_of(program) is None:
             raise ImageInvalid("the image begins with #! but names no interpreter on its first line")
-        return False
-    if has_main is not None:
+        return None
+    if names is not None:
         raise ImageInvalid("the image is a zip archive without __main__.py; a Python zipapp has one at its top")
     raise ImageInvalid(
         f"the image is no executable but {_looks_like(head)}. "
@@ -216,9 +229,11 @@ def _elf(head: bytes) -> tuple[int, int]:
     return kind, machine
 
 
-def _zip_has_main(program: Path) -> bool | None:
-    """Whether a zip archive has `__main__.py` at its top; None if the file is no zip archive. Reads the directory as Python's
-    zipimport does, but keeps nothing of it, so that an archive of millions of entries costs no memory."""
+def _zip_names(program: Path) -> set[str] | None:
+    """The names at the top of a zip archive, `_MOST_NAMES` at most but `__main__.py` in any case; None if the file is no zip
+    archive. Reads the directory as Python's zipimport does, but keeps little of it, so that an archive of millions of entries
+    costs no memory."""
+    names: set[str] = set()
     with program.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - 22 - 65535))
@@ -235,8 +250,10 @@ def _zip_has_main(program: Path) -> bool | None:
             if len(entry) < 46 or entry[:4] != b"PK\1\2":
                 return None
             name, extra, comment = struct.unpack_from("<HHH", entry, 28)
-            if file.read(name) == b"__main__.py":
-                return True
+            whole = file.read(name)
+            top = whole.partition(b"/")[0].decode(errors="replace")
+            if whole == _MAIN.encode() or (len(names) < _MOST_NAMES and top != _MAIN):
+                names.add(top)
             file.seek(extra + comment, os.SEEK_CUR)
             length -= 46 + name + extra + comment
-        return False
+        return names

@@ -15,8 +15,10 @@ import signal
 import sys
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from pydantic import Field
@@ -26,7 +28,8 @@ from runtara_framework.model import Exit, Image, Record
 from runtara_framework.spec.driver import DriverContext, DriverSettings
 from runtara_framework.spec.runner import Handle, LaunchSpec, ReadBlob, Runner
 from runtara_runner_native import launching, processes
-from runtara_runner_native.images import Images
+from runtara_runner_native.forkserver import Ended, ForkServer, Refused, forkable
+from runtara_runner_native.images import Images, Program
 from runtara_runner_native.output import Output
 
 _FIRST_LOOK_SECONDS = 0.02
@@ -39,6 +42,10 @@ class NativeSettings(DriverSettings):
     python: str = Field(
         default=sys.executable,
         description="Interpreter for images that are Python zipapps. It must have runtara-framework and the agents installed",
+    )
+    fork_server: bool = Field(
+        default=True,
+        description="Start Python zipapps by a fork of a process that has imported what they need. Needs `python` as it is",
     )
     output_limit_bytes: int = Field(
         default=1024 * 1024,
@@ -54,6 +61,14 @@ class _Handle(Record):
     mark: int
 
 
+class _How(Enum):
+    """How a process came to be watched."""
+
+    EXECUTED = auto()  # by this server: it is our child
+    FORKED = auto()  # by our fork server, which tells its end
+    ADOPTED = auto()  # from an earlier life of the server
+
+
 @dataclass(eq=False)
 class _Launch:
     """A process that this server watches."""
@@ -61,9 +76,12 @@ class _Launch:
     pid: int
     mark: int
     output: Output
-    gone: asyncio.Future[None]  # of the program itself
+    gone: asyncio.Future[None] | asyncio.Future[Ended | None]  # the program itself; and how, if it was forked
     exit: asyncio.Future[Exit]  # when nothing that it started is left either
-    adopted: bool
+    how: _How
+    started: int | None = field(
+        default=None, kw_only=True
+    )  # of one that was forked: our fork server may have waited for it
     server_memory: int  # our own peak when it was launched
     kills_seen: tuple[int | None, int | None]  # for want of memory, on this machine: before the last look, and at it
     memory_peak: int = 0
@@ -87,6 +105,7 @@ class NativeRunner(Runner):
         self._output = self._folder / "output"
         self._images = Images(self._folder, settings.python)
         self._machine = ""
+        self._forks: ForkServer | None = None
         self._launches: dict[int, _Launch] = {}  # by mark, until `wait` has told the exit
         self._ended: list[_Launch] = []  # their program has ended, what it left is not looked for yet
         self._sweeps: set[asyncio.Task[None]] = set()
@@ -103,6 +122,9 @@ class NativeRunner(Runner):
             if Output.mark_of(file) not in alive:
                 file.unlink()
         stack.push_async_callback(self._leave)
+        if self.settings.fork_server and self.settings.python == sys.executable:
+            self._forks = ForkServer(self.settings.python, self._folder, self.context.logger)
+            await self._forks.start()
 
     async def prepare(self, image: Image, read: ReadBlob) -> None:
         await self._images.prepare(image, read)
@@ -111,33 +133,51 @@ class NativeRunner(Runner):
         await self._images.discard(image.sha256)
 
     async def launch(self, spec: LaunchSpec) -> Handle:
-        command = await self._images.command(spec.image.sha256)
+        program = await self._images.program(spec.image.sha256)
         mark = processes.new_mark()
         output = Output.of(self._output, mark)
         try:
-            stdout, stderr = output.open()
-            try:
-                pid = await launching.start(command, spec.env, spec.workdir, stdout, stderr)
-            finally:
-                os.close(stdout)
-                os.close(stderr)
-        except OSError as error:
-            output.remove()
-            raise LaunchFailed(f"cannot write the process's output to {self._output}: {error.strerror}") from error
+            pid, started = await self._fork(program, spec, output, mark) or await self._execute(
+                program, spec, output, mark
+            )
         except BaseException:
             output.remove()
             raise
+        return {"pid": pid, "started": started, "machine": self._machine, "mark": mark}
+
+    async def _fork(self, program: Program, spec: LaunchSpec, output: Output, mark: int) -> tuple[int, int] | None:
+        """None if it cannot be forked: then exec does it, or tells why not even that can be."""
+        if self._forks is None or program.modules is None or not forkable(spec.env):
+            return None
+        try:
+            child = await self._forks.launch(program.command[-1], program.modules, spec.env, spec.workdir, output, mark)
+        except Refused as refused:
+            self.context.logger.debug("%s is started by exec: %s", spec.ref.instance_id, refused)
+            return None
+        launch = self._watch(child.pid, mark, output, child.gone, _How.FORKED)
+        launch.started = child.started
+        return child.pid, child.started
+
+    async def _execute(self, program: Program, spec: LaunchSpec, output: Output, mark: int) -> tuple[int, int]:
+        try:
+            stdout, stderr = output.open()
+        except OSError as error:
+            raise LaunchFailed(f"cannot write the process's output to {self._output}: {error.strerror}") from error
+        try:
+            pid = await launching.start(program.command, spec.env, spec.workdir, stdout, stderr)
+        finally:
+            os.close(stdout)
+            os.close(stderr)
         processes.set_mark(pid, mark)
         try:
             started = processes.started(pid, even_ended=True)
-            self._watch(pid, mark, output, adopted=False)
+            self._watch(pid, mark, output, processes.gone(os.pidfd_open(pid)), _How.EXECUTED)
         except OSError as error:  # the server has no descriptor left for a pidfd
             os.killpg(pid, signal.SIGKILL)
             os.waitpid(pid, 0)  # noqa: ASYNC222  # it is dying, and nothing else can tell us when it is dead
-            output.remove()
             raise LaunchFailed(f"cannot watch the process: {error.strerror}") from error
         assert started is not None, "our own child has a stat file until we have waited for it"
-        return msgspec.to_builtins(_Handle(pid=pid, started=started, machine=self._machine, mark=mark))  # type: ignore[no-any-return]  # a dict, for a struct
+        return pid, started
 
     async def wait(self, handle: Handle) -> Exit:
         launch = self._launches.get(msgspec.convert(handle, _Handle).mark)
@@ -169,7 +209,8 @@ class NativeRunner(Runner):
         output = Output.of(self._output, known.mark)
         if known.machine == self._machine and processes.started(known.pid) == known.started:
             with suppress(ProcessLookupError):
-                launch = self._watch(known.pid, known.mark, output, adopted=True)
+                gone = processes.gone(os.pidfd_open(known.pid))
+                launch = self._watch(known.pid, known.mark, output, gone, _How.ADOPTED)
                 if processes.started(known.pid) == known.started:  # the pidfd is of the right process
                     return True
                 self._forget(launch)
@@ -179,21 +220,28 @@ class NativeRunner(Runner):
 
     # -- from launch to exit ------------------------------------------------------------------------------
 
-    def _watch(self, pid: int, mark: int, output: Output, *, adopted: bool) -> _Launch:
+    def _watch(
+        self,
+        pid: int,
+        mark: int,
+        output: Output,
+        gone: asyncio.Future[None] | asyncio.Future[Ended | None],
+        how: _How,
+    ) -> _Launch:
         kills = processes.out_of_memory_kills()
         launch = _Launch(
             pid=pid,
             mark=mark,
             output=output,
-            gone=processes.gone(os.pidfd_open(pid)),
+            gone=gone,
             exit=asyncio.get_running_loop().create_future(),
-            adopted=adopted,
+            how=how,
             server_memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
             kills_seen=(kills, kills),
         )
         self._launches[mark] = launch
         launch.gone.add_done_callback(partial(self._on_gone, launch))
-        if adopted:
+        if how is _How.ADOPTED:
             self._look(launch)
         else:
             launch.look = asyncio.get_running_loop().call_later(launch.pause, self._look, launch)
@@ -212,7 +260,7 @@ class NativeRunner(Runner):
         # The loop's own timer, not the context's clock: it is the pace of a real process, whatever time the kernel is told.
         launch.look = asyncio.get_running_loop().call_later(launch.pause, self._look, launch)
 
-    def _on_gone(self, launch: _Launch, gone: asyncio.Future[None]) -> None:
+    def _on_gone(self, launch: _Launch, gone: asyncio.Future[Any]) -> None:
         if launch.look is not None:
             launch.look.cancel()
         if gone.cancelled():
@@ -245,8 +293,12 @@ class NativeRunner(Runner):
     def _observed(self, launch: _Launch) -> Exit:
         """How the program itself ended. Reaps it, if it is ours to reap."""
         sampled = launch.memory_peak or None
-        if launch.adopted:
+        if launch.how is _How.ADOPTED:
             return Exit(memory_peak_bytes=sampled)
+        if launch.how is _How.FORKED:
+            if (ended := launch.gone.result()) is None:
+                return Exit(memory_peak_bytes=sampled)
+            return self._told(launch, ended.status, ended.cpu_usec, ended.memory_peak)
         with suppress(ProcessLookupError):
             os.killpg(launch.pid, signal.SIGKILL)  # its group's id is taken until we have waited for its leader
         try:
@@ -254,6 +306,10 @@ class NativeRunner(Runner):
         except ChildProcessError:  # somebody in this process waits for every child
             self.context.logger.warning("process %d was reaped by others, its exit code is lost", launch.pid)
             return Exit(memory_peak_bytes=sampled)
+        cpu_usec = round((usage.ru_utime + usage.ru_stime) * 1e6)
+        return self._told(launch, status, cpu_usec, _peak(usage.ru_maxrss * 1024, launch.server_memory, sampled))
+
+    def _told(self, launch: _Launch, status: int, cpu_usec: int, memory_peak: int | None) -> Exit:
         code = os.waitstatus_to_exitcode(status)
         return Exit(
             code=code if code >= 0 else None,
@@ -262,14 +318,19 @@ class NativeRunner(Runner):
             and not launch.stopped
             and (before := launch.kills_seen[0]) is not None
             and (processes.out_of_memory_kills() or 0) > before,
-            cpu_usec=round((usage.ru_utime + usage.ru_stime) * 1e6),
-            memory_peak_bytes=_peak(usage.ru_maxrss * 1024, launch.server_memory, sampled),
+            cpu_usec=cpu_usec,
+            memory_peak_bytes=memory_peak,
         )
 
     def _signal_group(self, launch: _Launch, number: signal.Signals) -> None:
-        if not launch.gone.done():  # else the id of the group may mean another one
+        # Else the id of the group may mean another one. (The fork server has waited for its child before it tells.)
+        known = launch.started is None or processes.started(launch.pid, even_ended=True) == launch.started
+        if not launch.gone.done() and known:
             with suppress(ProcessLookupError):
-                os.killpg(launch.pid, number)
+                try:
+                    os.killpg(launch.pid, number)
+                except ProcessLookupError:  # it was forked this moment, and is no group yet
+                    os.kill(launch.pid, number)
 
     async def _until_gone(self, launch: _Launch, seconds: float) -> None:
         clock = self.context.clock
@@ -292,6 +353,8 @@ class NativeRunner(Runner):
             launch.gone.cancel()
             launch.exit.cancel()
         self._launches.clear()
+        if self._forks is not None:
+            await self._forks.close()
         await asyncio.sleep(0)  # the callbacks that close the pidfds
 
 

@@ -109,7 +109,8 @@ async def test_anything_else_is_refused_with_what_it_seems_to_be(
     with pytest.raises(ImageInvalid, match=said):
         await prepared(runner, body)
 
-    assert [path for path in (data_dir / "runner_native").rglob("*") if path.is_file()] == []
+    folder = data_dir / "runner_native"
+    assert [path for name in ("images", "unfinished") for path in (folder / name).rglob("*") if path.is_file()] == []
 
 
 async def test_a_program_for_another_machine_is_named_at_launch(runner: NativeRunner, workdir: Path) -> None:
