@@ -47,7 +47,7 @@ def table(measure: Callable[[], list[Row]], rounds: int) -> None:
         what, _, unit = rows[0]
         figures = [figure for _, figure, _ in rows]
         middle = statistics.median(figures)
-        print(f"{what:<48}  {middle:>10.1f}  {min(figures):>10.1f}  {max(figures):>10.1f}  {unit}", flush=True)
+        print(f"{what:<48}  {middle:>10.4g}  {min(figures):>10.4g}  {max(figures):>10.4g}  {unit}", flush=True)
 
 
 def installed(package: str) -> Path:

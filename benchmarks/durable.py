@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from benchmarks import programs
+from benchmarks import engine, programs
 from benchmarks.server import Server, running
 from runtara_framework.management import ManagementSdk
 
@@ -117,4 +117,9 @@ MEASUREMENTS: dict[str, Callable[[], Awaitable[list[Row]]]] = {
     "lateness": lateness,
     "memory": memory,
     "cold": cold_start,
+    "compile": engine.compiling,
+    "step": engine.pure_steps,
+    "filter": engine.filtering,
+    "while": engine.loops,
+    "split": engine.splitting,
 }
