@@ -109,7 +109,8 @@ class EnvironmentEndpoint(_Endpoint):
 
     def __init__(self, service: EnvironmentService, tokens: ApiTokens, hooks: Hooks, settings: Settings) -> None:
         writes = (Access.WRITE, Access.SIGNAL)
-        names = (name for name, operation in self.operations.items() if operation.access in writes)
+        # Not an upload: without its caller it has no body to go on with, and nothing follows its commit.
+        names = (name for name, op in self.operations.items() if op.access in writes and not op.upload)
         super().__init__(settings, frozenset(names))
         self._tokens = tokens
         self._hooks = hooks

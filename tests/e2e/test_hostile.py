@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -60,6 +61,26 @@ async def test_a_server_stops_although_an_instance_is_being_stopped_slowly(serve
         assert await asyncio.to_thread(server.stop) == 0
         await asyncio.gather(slow, return_exceptions=True)
     assert processes_of(instance_id) == []
+
+
+async def test_a_server_stops_although_an_upload_was_abandoned(server: Server) -> None:
+    server.start()
+    begun = asyncio.Event()
+
+    async def endless() -> AsyncIterator[bytes]:
+        yield b"#!/bin/sh\n"
+        begun.set()
+        await asyncio.Event().wait()
+
+    channel = await dial(server.address)
+    request = m.UploadImage(tenant_id="acme", name="half")
+    call = asyncio.create_task(channel.call(ops.UPLOAD_IMAGE, request, body=endless()))
+    await begun.wait()
+    await channel.close()
+    call.cancel()
+    await asyncio.gather(call, return_exceptions=True)
+    async with asyncio.timeout(20):
+        assert await asyncio.to_thread(server.stop) == 0
 
 
 async def test_an_instance_that_waits_in_its_process_beats_as_often_as_the_server_expects(server: Server) -> None:
