@@ -11,9 +11,11 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from runtara_framework.dsl import conditions, models, steps
+from runtara_framework.dsl import bounds, conditions, models
 from runtara_framework.dsl.base import Model
 from runtara_framework.dsl.models import MATCH_TYPES, OPERATORS
+from runtara_framework.dsl.patterns import MAX_PATTERN
+from runtara_framework.dsl.schemas import MOST_VIOLATIONS
 from runtara_framework.dsl.validation.codes import MEANINGS, severity
 from runtara_framework.dsl.validation.limits import Limits
 from runtara_framework.runtime.attempts import LONGEST_WAIT_MS, OUTPUT_LIMIT
@@ -267,7 +269,10 @@ def limits() -> str:
         ("graphs inside graphs", f"{kept.nesting}", "`E130`"),
         ("steps of a graph", f"{kept.steps}", "`E131`"),
         ("levels of a mapping, condition or literal", f"{kept.value_depth}", "`E130`"),
-        ("iterations of a loop, items of a Split", f"{steps.MAX_ITERATIONS}", "`E018`, `SPLIT_INPUT_INVALID`"),
+        ("iterations of a loop, items of a Split", f"{bounds.MAX_ITERATIONS}", "`E018`, `SPLIT_INPUT_INVALID`"),
+        ("a time limit, a delay, a sleep", f"{bounds.MAX_MILLIS} ms (ten years)", "`E018`, `COERCION_FAILED`"),
+        ("pattern of a schema", f"{MAX_PATTERN} characters", "`E059`"),
+        ("violations that are listed", f"{MOST_VIOLATIONS}", "counted"),
         ("output of a step", f"{OUTPUT_LIMIT // 2**20} MiB", "`OUTPUT_TOO_LARGE`"),
         ("payload of an event that a step emits", f"{EVENT_LIMIT // 2**10} KiB", "cut, and marked with `_truncated`"),
         ("wait between two attempts", f"{LONGEST_WAIT_MS // 60_000} minutes", "shortened to that"),

@@ -124,6 +124,39 @@ def is_in(value: Any, members: Any) -> bool:
     return isinstance(members, list) and contains(members, value)
 
 
+class Choices:
+    """The members of an array, when `is_in` is asked for many values: a question costs what the value costs, however many
+    members there are."""
+
+    __slots__ = ("_alike",)
+
+    def __init__(self, members: list[Any]) -> None:
+        self._alike: dict[Any, list[Any]] = {}
+        for member in members:
+            self._alike.setdefault(_likeness(member), []).append(member)
+
+    def __contains__(self, value: Any) -> bool:
+        return any(eq(member, value) for member in self._alike.get(_likeness(value), ()))
+
+
+def _likeness(value: Any) -> Any:
+    """The same for values that are equal, and seldom for others."""
+    if isinstance(value, str):
+        number = parse_number(value)
+        return value if number is None else number
+    if isinstance(value, bool):
+        return ("boolean", value)
+    if isinstance(value, list):
+        return (
+            "array",
+            len(value),
+            *(_likeness(member) for member in value[:8] if not isinstance(member, (dict, list))),
+        )
+    if isinstance(value, dict):
+        return ("object", *sorted(value)[:8])
+    return value
+
+
 def not_in(value: Any, members: Any) -> bool:
     """Not `is_in`: also true when `members` is no array."""
     return not is_in(value, members)

@@ -51,7 +51,8 @@ class SchemaField(Model):
     max: float | None = None
     """Greatest number, length or number of members."""
     pattern: str | None = None
-    """A regular expression that a text must contain a match of (use ^ and $ for the whole text)."""
+    """A regular expression that a text must contain a match of (use ^ and $ for the whole text); at most 1 000 characters,
+    without look-around and back-references."""
     items: SchemaField | None = None
     """What each member of an array must be."""
     properties: dict[str, SchemaField] | None = None

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from runtara_framework.dsl.base import Model
+from runtara_framework.dsl.bounds import MAX_MILLIS, MAX_SECONDS
 from runtara_framework.dsl.fields import FieldType, Schema, SchemaField, Variable, VisibleWhen
 from runtara_framework.dsl.steps import (
     MATCH_TYPES,
@@ -119,9 +120,9 @@ class ExecutionGraph(Model):
     """What the result must look like; checked at the end."""
     durable: bool = True
     """Without it, nothing in the graph is kept over a crash."""
-    execution_timeout_seconds: Annotated[int, Field(ge=1)] | None = None
+    execution_timeout_seconds: Annotated[int, Field(ge=1, le=MAX_SECONDS)] | None = None
     """Running time over all launches; time suspended does not count. By default the server's."""
-    rate_limit_budget_ms: Annotated[int, Field(ge=0)] = DEFAULT_RATE_LIMIT_BUDGET_MS
+    rate_limit_budget_ms: Annotated[int, Field(ge=0, le=MAX_MILLIS)] = DEFAULT_RATE_LIMIT_BUDGET_MS
     """How long all waits for rate limits may take together."""
     on_cancel: ExecutionGraph | None = None
     """Runs, at most 30 s, when the instance is cancelled or times out."""

@@ -3,23 +3,28 @@
 Schemas are JSON as the scenario writes them: field name to `{type, required?, nullable?, default?, enum?, min?,
 max?, pattern?, items?, properties?}`. Undeclared fields pass through; null for a field that is neither
 required nor nullable is the same as leaving it out; a default applies wherever its parent object is present.
-Nothing is converted. Every violation is reported, each with its path. The data given is never changed.
+Nothing is converted. Every violation is reported, each with its path (but for those beyond `MOST_VIOLATIONS`, which are
+counted). The data given is never changed. Servers check what strangers send: the work grows with the data alone.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
-from functools import lru_cache
 from typing import Any, NamedTuple
 
-from runtara_framework.dsl.conditions import eq
-from runtara_framework.dsl.jsontext import plain_text
+from runtara_framework.dsl.conditions import Choices
+from runtara_framework.dsl.jsontext import json_text, plain_text
 from runtara_framework.dsl.paths import format_path
+from runtara_framework.dsl.patterns import matcher
 
 Field = Mapping[str, Any]
 Place = tuple[str | int, ...]
+
+MOST_VIOLATIONS = 1_000
+MOST_FILLED = 16 * 2**20
+"""Characters of JSON that defaults may add, all in all."""
+_SHOWN = 20
 
 
 class Violation(NamedTuple):
@@ -62,18 +67,18 @@ def check_input(
     if given is not None and not isinstance(given, dict):
         checker.say(("variables",), f"must be an object, not {kind_of(given)}")
         given = None
+    known = ", ".join([*values][:_SHOWN]) + (", …" if len(values) > _SHOWN else "") or "none"
     for name, value in (given or {}).items():
         place = ("variables", name)
         if name.startswith("_"):
             checker.say(place, "names that begin with an underscore are the system's and cannot be set")
         elif name not in values:
-            declared = ", ".join(values) or "none"
-            checker.say(place, f"no such variable is declared; declared: {declared}")
+            checker.say(place, f"no such variable is declared; declared: {known}")
         elif value is None and values[name] is None:
             continue
         else:
             values[name] = checker.value({"type": (variables or {})[name].get("type")}, value, place)
-    return Envelope(data, values), checker.violations
+    return Envelope(data, values), checker.told()
 
 
 def check_output(output_schema: Mapping[str, Field] | None, value: Any, root: str = "outputs") -> list[Violation]:
@@ -84,7 +89,7 @@ def check_output(output_schema: Mapping[str, Field] | None, value: Any, root: st
 def check(schema: Mapping[str, Field] | None, value: Any, root: str = "data") -> tuple[Any, list[Violation]]:
     """`value`, which must be an object, with defaults filled in, and its violations; any value without a schema."""
     checker = _Checker()
-    return (checker.object(schema, value, (root,)) if schema else value), checker.violations
+    return (checker.object(schema, value, (root,)) if schema else value), checker.told()
 
 
 def kind_of(value: Any) -> str:
@@ -132,17 +137,24 @@ _TYPES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
 _ABSENT = object()
 
 
-@lru_cache(maxsize=256)
-def _pattern(text: str) -> re.Pattern[str]:
-    return re.compile(text)
-
-
 class _Checker:
     def __init__(self) -> None:
         self.violations: list[Violation] = []
+        self._more = 0
+        self._filled = 0
+        self._sizes: dict[int, int] = {}  # of defaults, by the identity of their field
+        self._choices: dict[int, Choices] = {}  # likewise
 
     def say(self, place: Place, message: str) -> None:
-        self.violations.append(Violation(format_path(place), message))
+        if len(self.violations) < MOST_VIOLATIONS:
+            self.violations.append(Violation(format_path(place), message))
+        else:
+            self._more += 1
+
+    def told(self) -> list[Violation]:
+        """What was said, and how much more there was to say."""
+        more = [Violation("", f"there are {self._more} more violations")] if self._more else []
+        return self.violations + more
 
     def object(self, schema: Mapping[str, Field], value: Any, place: Place) -> Any:
         """A copy of the object `value` with every declared field checked and its default filled in."""
@@ -166,8 +178,18 @@ class _Checker:
                 if field.get("required"):
                     self.say(place, "is required")
                 return _ABSENT
-            value = deepcopy(field["default"])
+            value = self._default(field, place)
         return self.value(field, value, place)
+
+    def _default(self, field: Field, place: Place) -> Any:
+        """A copy of the default, unless the defaults together have become too large."""
+        key, default = id(field), field["default"]
+        if key not in self._sizes:
+            self._sizes[key] = len(json_text(default))
+        if self._filled <= MOST_FILLED < self._filled + self._sizes[key]:
+            self.say(place, f"the defaults add more than {MOST_FILLED} characters")
+        self._filled += self._sizes[key]
+        return deepcopy(default) if self._filled <= MOST_FILLED else default
 
     def value(self, field: Field, value: Any, place: Place) -> Any:
         """`value` checked against one field, with defaults filled in below it."""
@@ -177,8 +199,9 @@ class _Checker:
             self.say(place, f"must be {what}, not {kind_of(value)}")
             return value
         allowed = field.get("enum")
-        if allowed is not None and not any(eq(value, choice) for choice in allowed):
-            self.say(place, f"must be one of {', '.join(plain_text(choice) for choice in allowed)}")
+        if allowed is not None and not self._is_allowed(allowed, value):
+            shown = ", ".join(plain_text(choice)[:100] for choice in allowed[:_SHOWN])
+            self.say(place, f"must be one of {shown}{', …' if len(allowed) > _SHOWN else ''}")
         for problem in _out_of_bounds(field, value):
             self.say(place, problem)
         if isinstance(value, list) and field.get("items"):
@@ -186,6 +209,11 @@ class _Checker:
         if isinstance(value, dict) and field.get("properties"):
             return self.object(field["properties"], value, place)
         return value
+
+    def _is_allowed(self, allowed: list[Any], value: Any) -> bool:
+        if id(allowed) not in self._choices:
+            self._choices[id(allowed)] = Choices(allowed)
+        return value in self._choices[id(allowed)]
 
     def _item(self, field: Field, value: Any, place: Place) -> Any:
         if value is None:
@@ -206,5 +234,5 @@ def _out_of_bounds(field: Field, value: Any) -> Iterator[str]:
         yield f"must be at least {least:g}{unit}" if not unit else f"must have at least {least:g}{unit}"
     if size is not None and most is not None and size > most:
         yield f"must be at most {most:g}{unit}" if not unit else f"must have at most {most:g}{unit}"
-    if pattern is not None and isinstance(value, str) and not _pattern(pattern).search(value):
+    if pattern is not None and isinstance(value, str) and not matcher(pattern)(value):
         yield f"must match the pattern {pattern}"

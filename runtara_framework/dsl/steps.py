@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 from pydantic import Discriminator, Field, Tag
 
 from runtara_framework.dsl.base import Model
+from runtara_framework.dsl.bounds import MAX_ITERATIONS, MAX_MILLIS
 from runtara_framework.dsl.fields import Schema
 from runtara_framework.dsl.values import Condition, InputMapping, MappingValue
 
 if TYPE_CHECKING:
     from runtara_framework.dsl.models import ExecutionGraph
-
-MAX_ITERATIONS = 1_000_000
 
 MatchType = Literal[
     "EQ", "NE", "GT", "GTE", "LT", "LTE", "STARTS_WITH", "ENDS_WITH", "CONTAINS", "IN", "NOT_IN",
@@ -21,8 +20,8 @@ MatchType = Literal[
 ]  # fmt: skip
 MATCH_TYPES: tuple[str, ...] = get_args(MatchType)
 
-Millis = Annotated[int, Field(ge=0)]
-PositiveMillis = Annotated[int, Field(ge=1)]
+Millis = Annotated[int, Field(ge=0, le=MAX_MILLIS)]
+PositiveMillis = Annotated[int, Field(ge=1, le=MAX_MILLIS)]
 Count = Annotated[int, Field(ge=0)]
 
 

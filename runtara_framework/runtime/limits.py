@@ -13,8 +13,6 @@ from runtara_framework.sdk.keys import Key
 
 T = TypeVar("T")
 
-MAX_ITERATIONS = 1_000_000
-
 
 async def time_limit(
     s: Scope, key: Key, timeout_ms: int | None, code: str, step: Step, work: Callable[[], Awaitable[T]], durable: bool

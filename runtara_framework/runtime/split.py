@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
+from runtara_framework.dsl.bounds import MAX_ITERATIONS
 from runtara_framework.dsl.schemas import check, kind_of
 from runtara_framework.runtime.attempts import attempts
 from runtara_framework.runtime.graph import Graph
 from runtara_framework.runtime.iteration import iterate, of_iteration
-from runtara_framework.runtime.limits import MAX_ITERATIONS, time_limit
+from runtara_framework.runtime.limits import time_limit
 from runtara_framework.runtime.scope import Scope
 from runtara_framework.runtime.step import Step
 from runtara_framework.sdk.failure import OUTPUT_INVALID, Failure

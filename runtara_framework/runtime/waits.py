@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
+from runtara_framework.dsl.bounds import MAX_MILLIS
 from runtara_framework.dsl.errors import CoercionFailed
+from runtara_framework.dsl.jsontext import plain_text
 from runtara_framework.dsl.mapping import coerce
 from runtara_framework.dsl.schemas import check
 from runtara_framework.runtime.events import bounded
@@ -23,8 +24,9 @@ Mapper = Callable[[dict[str, Any]], Any]
 
 def _milliseconds(value: Any, what: str) -> int:
     number = coerce(value, "number", what)
-    if number is None or not math.isfinite(number) or number < 0:
-        raise CoercionFailed(f"{what} must be a number of milliseconds, 0 or more, not {value!r}", path=what)
+    if number is None or not 0 <= number <= MAX_MILLIS:
+        text = str(plain_text(value))[:60]
+        raise CoercionFailed(f"{what} must be a number of milliseconds, from 0 to {MAX_MILLIS}, not {text}", path=what)
     milliseconds: int = round(number)
     return milliseconds
 

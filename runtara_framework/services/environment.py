@@ -16,6 +16,7 @@ from runtara_framework import __version__
 from runtara_framework.agents.registry import AgentRegistry
 from runtara_framework.clock import Clock
 from runtara_framework.config import Settings
+from runtara_framework.dsl.bounds import MAX_SECONDS
 from runtara_framework.dsl.schemas import check_input
 from runtara_framework.errors import (
     CheckpointNotFound,
@@ -36,7 +37,6 @@ from runtara_framework.states import TERMINAL, Status
 
 ORDERS = ("created_at_desc", "created_at_asc", "finished_at_desc", "finished_at_asc")
 MAX_PAGE = 1000
-MAX_TIMEOUT_SECONDS = 10 * 366 * 86_400
 
 
 class EnvironmentService:
@@ -312,8 +312,8 @@ def _check_start(request: m.StartInstance) -> None:
     if given is not None and (not 0 < len(given) <= 255 or not given.isprintable()):
         raise InvalidRequest("instance_id has 1 to 255 printable characters; leave it out to get a random one")
     seconds = request.timeout_seconds
-    if seconds is not None and not 0 < seconds <= MAX_TIMEOUT_SECONDS:
-        raise InvalidRequest(f"timeout_seconds is more than 0 and at most {MAX_TIMEOUT_SECONDS} (ten years)")
+    if seconds is not None and not 0 < seconds <= MAX_SECONDS:
+        raise InvalidRequest(f"timeout_seconds is more than 0 and at most {MAX_SECONDS} (ten years)")
     for name, value in request.env.items():
         if not name or "=" in name or "\0" in name + value:
             raise InvalidRequest(f"env: {name!r} cannot be set: a name is not empty, has no '=', and nothing has a NUL")

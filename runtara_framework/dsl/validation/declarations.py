@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 
+from runtara_framework.dsl.jsontext import plain_text
 from runtara_framework.dsl.models import SchemaField, SplitStep, WaitForSignalStep
+from runtara_framework.dsl.patterns import matcher
 from runtara_framework.dsl.references import escape
 from runtara_framework.dsl.schemas import check
 from runtara_framework.dsl.validation.context import Context
@@ -15,6 +16,10 @@ from runtara_framework.dsl.validation.operands import mappings
 ONLY_OUTSIDE = {
     "input_schema": "inputSchema", "output_schema": "outputSchema", "on_cancel": "onCancel",
     "execution_timeout_seconds": "executionTimeoutSeconds", "rate_limit_budget_ms": "rateLimitBudgetMs",
+}  # fmt: skip
+_BELONGS = {
+    "items": ("array",), "properties": ("object",), "pattern": ("string",),
+    "min": ("integer", "number", "string", "array"), "max": ("integer", "number", "string", "array"),
 }  # fmt: skip
 
 
@@ -80,17 +85,22 @@ def _contradictions(field: SchemaField) -> Iterator[str]:
         yield "enum allows no value at all"
     if field.pattern is not None:
         try:
-            re.compile(field.pattern)
-        except (re.error, OverflowError, RecursionError) as error:
-            yield f"the pattern is no regular expression: {error}"
+            matcher(field.pattern)
+        except ValueError as error:
+            yield f"the pattern cannot be used: {error}"
             return
-    for name, wanted in (("items", "array"), ("properties", "object"), ("pattern", "string")):
-        if getattr(field, name) is not None and field.type != wanted:
-            yield f"{name} belongs to the type {wanted}, not {field.type}"
+    for name, wanted in _BELONGS.items():
+        if getattr(field, name) is not None and field.type not in wanted:
+            yield f"{name} belongs to the type {' or '.join(wanted)}, not {field.type}"
+    declared = field.model_dump(by_alias=True, exclude_unset=True, exclude={"default"})
     if field.default is not None:
-        declared = field.model_dump(by_alias=True, exclude_unset=True, exclude={"default"})
         for violation in check({"default": declared}, {"default": field.default}, "its")[1]:
             yield f"{violation.path.replace('its.', 'its ', 1)} {violation.message}"
+    for choice in field.enum or ():
+        if choice is None:
+            continue  # as good as leaving the field out
+        for violation in check({"enum": {**declared, "required": True}}, {"enum": choice}, "its")[1][:1]:
+            yield f"its enum has {plain_text(choice)[:60]}, which {violation.message}"
 
 
 def idle(context: Context) -> None:

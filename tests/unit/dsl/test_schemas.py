@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtara_framework.dsl.schemas import check, check_input, check_output
+from runtara_framework.dsl.conditions import Choices, is_in
+from runtara_framework.dsl.schemas import MOST_VIOLATIONS, Violation, check, check_input, check_output
 
 from .strategies import json_values
 
@@ -146,6 +147,63 @@ fields: st.SearchStrategy[dict[str, Any]] = st.recursive(
     ),
     max_leaves=5,
 )  # fmt: skip
+
+
+@pytest.mark.parametrize("pattern", ["(a+)+$", "^(a|a)*$", "(a|aa)+$", "(.*)*b{2}$", r"^(\w+\s?)*!$", "(x+x+)+y"])
+def test_no_pattern_can_hang_the_one_who_checks(pattern: str) -> None:
+    for text in ("a" * 60 + "c", "x" * 100_000, "word " * 20_000):
+        (violation,) = check({"f": {"type": "string", "pattern": pattern}}, {"f": text})[1]
+        assert violation.path == "data.f" and pattern in violation.message
+
+
+def test_a_pattern_is_searched_for_and_knows_unicode() -> None:
+    for pattern, good, bad in (
+        (r"\d{3}", "x123y", "12"), (r"^\p{Lu}\w+$", "Änne", "änne"), ("(?i)^yes$", "YES", "yes!"), ("^a$", "a", "a\n"),
+        ("^.$", "😀", "ab"), ("a", "a", "\ud800"),
+    ):  # fmt: skip
+        field = {"f": {"type": "string", "pattern": pattern}}
+        assert check(field, {"f": good})[1] == [] and len(check(field, {"f": bad})[1]) == 1, pattern
+
+
+@given(st.lists(json_values, max_size=8), json_values)
+def test_choices_agree_with_membership(members: list[Any], value: Any) -> None:
+    choices = Choices(members)
+    assert (value in choices) == is_in(value, members)
+    assert all(member in choices for member in members)
+
+
+@pytest.mark.parametrize(
+    ("members", "value", "found"),
+    [
+        (["1", 2], 1, True), (["1", 2], "2", True), (["1"], "1.0", False), ([1], "1.0", True), ([0], "0", True),
+        ([True], 1, False), ([1], True, False), ([None], "", False), ([[1, "2"]], [1, 2], True),
+        ([{"a": "1"}], {"a": 1}, True),        ([[[1]]], [["1"]], True), ([10**30], str(10**30), True), (["a"], None, False),
+    ],
+)  # fmt: skip
+def test_choices_have_the_equality_of_eq(members: list[Any], value: Any, found: bool) -> None:
+    assert (value in Choices(members)) is found is is_in(value, members)
+
+
+def test_thousands_of_choices_for_thousands_of_values() -> None:
+    allowed = [f"c{number}" for number in range(50_000)]
+    schema = {"l": {"type": "array", "items": {"type": "string", "enum": allowed}}}
+    assert check(schema, {"l": [*allowed, "nope"]})[1] == [
+        Violation("data.l[50000]", f"must be one of {', '.join(allowed[:20])}, …")
+    ]
+
+
+def test_violations_beyond_a_thousand_are_counted() -> None:
+    violations = check({"l": {"type": "array", "items": {"type": "string"}}}, {"l": [0] * 5_000})[1]
+    assert len(violations) == MOST_VIOLATIONS + 1
+    assert violations[-1] == Violation("", "there are 4000 more violations")
+
+
+def test_defaults_do_not_multiply_without_limit() -> None:
+    schema = {"l": {"type": "array", "items": {"type": "object", "properties": {
+        "x": {"type": "array", "default": ["y" * 1_000] * 1_000}}}}}  # fmt: skip
+    assert check(schema, {"l": [{}] * 10})[1] == []
+    (violation,) = check(schema, {"l": [{}] * 1_000})[1]
+    assert violation.path == "data.l[16].x" and "defaults add more than" in violation.message
 
 
 @given(st.dictionaries(st.text(max_size=3), fields, max_size=3), json_values)
