@@ -13,6 +13,7 @@ from runtara_framework.config import Settings
 from runtara_framework.errors import ChecksumMismatch, ImageInvalid, InvalidRequest
 from runtara_framework.model import Image
 from runtara_framework.packaging import read_manifest
+from runtara_framework.services import manifests
 from runtara_framework.spec.persistence import Persistence
 from runtara_framework.spec.runner import Runner
 
@@ -99,12 +100,12 @@ class ImageService:
         """What the image says of itself, if it is an archive that says anything."""
         if size <= SPOOL_ABOVE:
             content = b"".join([chunk async for chunk in self._persistence.read_blob(digest)])
-            return read_manifest(content) or {}
+            return manifests.checked(read_manifest(content) or {})
         with NamedTemporaryFile(dir=self._data_dir, prefix="image-") as spool:
             async for chunk in self._persistence.read_blob(digest):
                 spool.write(chunk)
             spool.flush()
-            return read_manifest(Path(spool.name)) or {}
+            return manifests.checked(read_manifest(Path(spool.name)) or {})
 
 
 def obeys(manifest: Mapping[str, Any], compensate: bool) -> bool:
