@@ -152,7 +152,7 @@ class _Generator:
         if not named:
             function, constant = self.names.function(function), self.names.constant(constant)
         reads = reads_of(graph)
-        plan = plan_graph(graph, function, lambda step: reads[step.id], self.names.function)
+        plan = plan_graph(graph, function, reads.__getitem__, self.names.function)
         self.plans.append(plan)
         definitions = Definitions(self, plan)
         inner = [definitions.define(step) for step in (*plan.steps, *plan.detached)]
@@ -223,19 +223,18 @@ class _SectionWriter:
                 return [f"{pad}{self.use('runtime.flow', 'recovered')}(s, {level})"]
             case Choose(step, arms, catches):
                 return self._choose(step, arms, catches, pad, depth)
-            case Fork(branches, merge, direct, later):
+            case Fork(branches, join, direct):
                 names = "".join(f", {branch.name}" for branch in branches)
-                fork = self.use("runtime.flow", "fork")
-                call = f"{pad}at = await {fork}(s, {literal(merge)}, {literal(later)}, {direct}{names})"
-                return [call, *self._goes_on(merge, pad)]
-            case Mesh(blocks, start, merge, later):
+                call = f"{pad}at = await {self.use('runtime.flow', 'fork')}(s, {literal(join)}, {direct}{names})"
+                return [call, *self._goes_on(join, pad)]
+            case Mesh(blocks, start, join):
                 table = "".join(
                     f"{pad}    {literal(b.step_id)}: ({b.section.name}, {literal(b.after)}, {literal(b.waits)}),\n"
                     for b in blocks
                 )
                 mesh = self.use("runtime.flow", "mesh")
-                call = f"{pad}at = await {mesh}(s, {literal(merge)}, {literal(later)}, {literal(start)}, {{\n{table}{pad}}})"
-                return [call, *self._goes_on(merge, pad)]
+                call = f"{pad}at = await {mesh}(s, {literal(join)}, {literal(start)}, {{\n{table}{pad}}})"
+                return [call, *self._goes_on(join, pad)]
             case Segments(first, then, goes_on):
                 lines = [f"{pad}at = await {first.name}(s)"]
                 for head, section in then:

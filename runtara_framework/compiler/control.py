@@ -7,11 +7,13 @@ An arm is a conjunction of tests and the steps that run when they hold: none (th
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
+from runtara_framework.compiler.fanout import fan_out
 from runtara_framework.compiler.plan import Test
+from runtara_framework.dsl.flow import Flow
 from runtara_framework.dsl.models import ConditionalStep, Edge, ExecutionGraph, Step, SwitchStep
 
 FAILED = Test("failed")
@@ -32,37 +34,19 @@ class Arm:
 
 
 class Control:
-    """The arms of every step of one graph, an order in which each step comes after all that lead to it, and for each
-    step the least number of onError edges on a way to it (its *level*: in how many handlers it is)."""
+    """The arms of every step of one graph, its fan-outs, and for each step the least number of onError edges on a way to
+    it (its *level*: in how many handlers it is)."""
 
-    def __init__(self, graph: ExecutionGraph) -> None:
+    def __init__(self, graph: ExecutionGraph, reads: Callable[[str], frozenset[str]]) -> None:
         self.graph = graph
-        outgoing: dict[str, list[Edge]] = {step_id: [] for step_id in graph.steps}
-        for edge in graph.execution_plan:
-            outgoing[edge.from_step].append(edge)
-        self.arms = {step_id: _arms(step, outgoing[step_id]) for step_id, step in graph.steps.items()}
+        self.flow = Flow.of(graph)
+        self.arms = {step_id: _arms(step, self.flow.outgoing[step_id]) for step_id, step in graph.steps.items()}
         self.level = self._levels()
-        self.index = self._order()
-
-    def successors(self, step_id: str, *, failures: bool = True) -> list[str]:
-        """Every step that may come next, each once; without `failures`, only if the step succeeds."""
-        arms = self.arms[step_id]
-        return list(dict.fromkeys(t for arm in arms if failures or not arm.on_failure for t in arm.targets))
+        self.fan_outs = {fork: fan_out(self.flow, fork, reads) for fork in self.flow.forks}
 
     def weight(self, targets: tuple[str, ...]) -> int:
         """How many steps may come after, at least: of two arms the heavier one is the main line."""
-        return max((self.after[target].bit_count() for target in targets), default=0)
-
-    @cached_property
-    def after(self) -> dict[str, int]:
-        """For each step the bits (by `index`) of itself and of all steps that may come after it."""
-        after: dict[str, int] = {}
-        for step_id in sorted(self.index, key=self.index.__getitem__, reverse=True):
-            bits = 1 << self.index[step_id]
-            for target in self.successors(step_id):
-                bits |= after[target]
-            after[step_id] = bits
-        return after
+        return max((self.flow.after[target].bit_count() for target in targets), default=0)
 
     def _levels(self) -> dict[str, int]:
         level = {self.graph.entry_point: 0}
@@ -87,74 +71,58 @@ class Control:
                 rings.append([target for target, _ in dict(fresh).items()])
         return level
 
-    def _order(self) -> dict[str, int]:
-        """Kahn's order; handlers as early as they can, so that a merge comes after everything that it could wait for."""
-        waiting = dict.fromkeys(self.level, 0)
-        for step_id in self.level:
-            for target in self.successors(step_id):
-                waiting[target] += 1
-        place = {step_id: number for number, step_id in enumerate(self.graph.steps)}
-        ready = [(0, place[self.graph.entry_point], self.graph.entry_point)]
-        index: dict[str, int] = {}
-        while ready:
-            _, _, step_id = heapq.heappop(ready)
-            index[step_id] = len(index)
-            for target in self.successors(step_id):
-                waiting[target] -= 1
-                if waiting[target] == 0:
-                    heapq.heappush(ready, (-self.level[target], place[target], target))
-        return index
+    def hidden(self, step_id: str) -> int:
+        """The steps between the branches of fan-outs that come after a step, as bits. What is there is lowered with its
+        fan-out, so other ways that lead there are lowered for themselves."""
+        bits = 0
+        for fork, fan in self.fan_outs.items():
+            if self.flow.after[step_id] & self.flow.bit(fork):
+                bits |= fan.inside
+        return bits
 
-    def meeting_points(self, groups: Iterable[tuple[str, ...]], boundary: frozenset[str]) -> list[str]:
-        """The steps where ways from different groups of targets first meet, in order of execution.
+    def meeting_points(self, choice: str, boundary: frozenset[str]) -> list[str]:
+        """The steps where ways from different arms of a choice first meet, in order of execution.
 
         Looks no further than `boundary`, and no further than the last point where different ways are still open."""
-        owners: dict[str, set[str]] = {}
-        pending: list[tuple[int, str]] = []
+        flow = self.flow
+        hidden = self.hidden(choice)
+        owners: dict[str, frozenset[str]] = {}
+        pending: list[int] = []
+        open_ways: Counter[str] = Counter()
 
-        def reach(step_id: str, owner: str) -> None:
+        def reach(step_id: str, who: frozenset[str]) -> None:
             if step_id in boundary:
                 return
             if step_id not in owners:
-                owners[step_id] = set()
-                heapq.heappush(pending, (self.index[step_id], step_id))
-            owners[step_id].add(owner)
+                heapq.heappush(pending, flow.position[step_id])
+            before = owners.get(step_id, frozenset())
+            open_ways.update(who - before)
+            owners[step_id] = before | who
 
-        for number, targets in enumerate(groups):
-            for target in targets:
-                reach(target, f"arm {number}")
+        for number, arm in enumerate(self.arms[choice]):
+            for target in arm.targets:
+                reach(target, frozenset({f"arm {number}"}))
         meetings: list[str] = []
-        open_ways: dict[str, int] = {}
-        for _, step_id in pending:
-            for owner in owners[step_id]:
-                open_ways[owner] = open_ways.get(owner, 0) + 1
         while pending:
-            _, step_id = heapq.heappop(pending)
+            step_id = flow.order[heapq.heappop(pending)]
             mine = owners[step_id]
             for owner in mine:
                 open_ways[owner] -= 1
                 if not open_ways[owner]:
                     del open_ways[owner]
-            if len(mine) > 1:
+            if len(mine) > 1 and not hidden & flow.bit(step_id):
                 meetings.append(step_id)
-                owner = f"step {step_id}"
-            else:
-                (owner,) = mine
+                mine = frozenset({f"step {step_id}"})
             if not open_ways:
                 return meetings  # everything that goes on goes on from here
-            for target in self.successors(step_id):
-                if target in boundary:
-                    continue
-                before = owners.get(target, set())
-                if owner not in before:
-                    reach(target, owner)
-                    open_ways[owner] = open_ways.get(owner, 0) + 1
+            for target in flow.successors(step_id):
+                reach(target, mine)
             if len(open_ways) == 1:
                 return meetings  # the ways that are left all come from one place
         return meetings
 
 
-def _arms(step: Step, outgoing: list[Edge]) -> tuple[Arm, ...]:
+def _arms(step: Step, outgoing: Sequence[Edge]) -> tuple[Arm, ...]:
     arms: list[Arm] = []
     errors = [edge for edge in outgoing if edge.is_error]
     if errors:

@@ -8,11 +8,10 @@ that say where they arrived. A fan-out whose branches share nothing before their
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Callable, Iterable
-from functools import cached_property
+from collections.abc import Callable, Sequence
 
 from runtara_framework.compiler.control import Arm, Control
+from runtara_framework.compiler.fanout import FanOut
 from runtara_framework.compiler.plan import (
     Block,
     Choose,
@@ -37,18 +36,19 @@ MAX_NESTING = 5
 
 
 def plan_graph(
-    graph: ExecutionGraph, name: str, reads: Callable[[Step], frozenset[str]], fresh: Callable[[str], str]
+    graph: ExecutionGraph, name: str, reads: Callable[[str], frozenset[str]], fresh: Callable[[str], str]
 ) -> GraphPlan:
     """The plan of one valid graph, without the graphs inside its steps.
 
     `name` is that of its function; `reads` says which steps a step refers to; `fresh` makes a name that nobody has."""
-    control = Control(graph)
+    control = Control(graph, reads)
     lowering = _Lowering(control, name, reads, fresh)
-    main = lowering.section((graph.entry_point,), frozenset(), name=name)
+    main = lowering.section(graph.entry_point, frozenset(), name=name)
     lowering.run()
-    order = sorted(control.index, key=control.index.__getitem__)
-    detached = [step for step_id, step in graph.steps.items() if step_id not in control.index]
-    return GraphPlan(name, graph, main, [graph.steps[step_id] for step_id in order], control.level, detached)
+    flow = control.flow
+    order = [graph.steps[step_id] for step_id in flow.order if step_id in flow.reachable]
+    detached = [step for step_id, step in graph.steps.items() if step_id not in flow.reachable]
+    return GraphPlan(name, graph, main, order, control.level, detached)
 
 
 class _Lowering:
@@ -56,32 +56,29 @@ class _Lowering:
         self,
         control: Control,
         name: str,
-        reads: Callable[[Step], frozenset[str]],
+        reads: Callable[[str], frozenset[str]],
         fresh: Callable[[str], str],
     ) -> None:
         self.control = control
+        self.flow = control.flow
         self.steps = control.graph.steps
         self.name = name
         self.reads = reads
         self.fresh = fresh
-        self.queue: list[tuple[Section, tuple[str, ...], int, bool]] = []
+        self.made: dict[tuple[str, bool, frozenset[str]], Section] = {}
+        self.blocks: dict[tuple[str, tuple[bool, ...]], Section] = {}
+        self.queue: list[tuple[Section, str, bool]] = []
         self.count = 0
 
     # -- sections ---------------------------------------------------------------------------------------
 
-    def section(
-        self,
-        entry: tuple[str, ...],
-        exits: frozenset[str],
-        *,
-        name: str | None = None,
-        level: int = 0,
-        tangled: bool = False,
-    ) -> Section:
-        """A new section, to be filled by `run`. Several entries are parallel branches; one that is `tangled`, a mesh."""
-        section = Section(name or self._next_name(), exits)
-        self.queue.append((section, entry, level, tangled))
-        return section
+    def section(self, entry: str, exits: frozenset[str], *, branches: bool = False, name: str | None = None) -> Section:
+        """The section from a step on, or from where its fan-out `branches`; `run` fills it. The same is made once."""
+        key = (entry, branches, exits)
+        if key not in self.made:
+            self.made[key] = Section(name or self._next_name(), exits)
+            self.queue.append((self.made[key], entry, branches))
+        return self.made[key]
 
     def _next_name(self) -> str:
         self.count += 1
@@ -89,10 +86,10 @@ class _Lowering:
 
     def run(self) -> None:
         while self.queue:
-            section, entry, level, tangled = self.queue.pop()
-            start: str | None = entry[0]
-            if tangled or len(entry) > 1:
-                start = self._fan_out(entry, section.exits, None, level, section.items, tangled=tangled)
+            section, entry, branches = self.queue.pop()
+            start: str | None = entry
+            if branches:
+                start = self._fan_out(entry, section.exits, None, section.items)
             if start is not None:
                 section.items += self.lower(start, section.exits, None, 0)
 
@@ -128,7 +125,7 @@ class _Lowering:
             items.append(Stop(level))
             return None
         if len(arm.targets) > 1:
-            return self._fan_out(arm.targets, exits, fall, level, items)
+            return self._fan_out(here, exits, fall, items)
         return self._arrive(arm.targets[0], exits, fall, level, items)
 
     def _arrive(
@@ -149,16 +146,15 @@ class _Lowering:
         self, step: Step, arms: tuple[Arm, ...], exits: frozenset[str], fall: str | None, depth: int, items: list[Item]
     ) -> str | None:
         boundary = exits if fall is None else exits | {fall}
-        meetings = self.control.meeting_points([arm.targets for arm in arms], boundary)
-        if self._tangled(step.id, meetings):
-            level = self.control.level[step.id]
-            return self._fan_out((step.id,), exits, fall, level, items, tangled=True)
+        meetings = self.control.meeting_points(step.id, boundary)
         too_deep = depth >= MAX_NESTING
         if fall is not None and (too_deep or (meetings and not self._closed(arms, meetings, fall, boundary))):
             # A way out to `fall` from inside would not be at the end of an arm, so the rest is a section of its own.
-            return self._outline(step.id, (), boundary, fall, items)
+            items.append(Segments(self.section(step.id, boundary), (), fall))
+            return None
         if len(meetings) > 1 or (meetings and (too_deep or self._many_ways_into(arms, meetings[0], boundary))):
-            return self._outline(step.id, tuple(meetings), boundary, fall, items)
+            first = self.section(step.id, boundary | frozenset(meetings))
+            return self._segments(first, meetings[:-1], meetings[-1], boundary, fall, items)
         catches = any(arm.on_failure for arm in arms)
         if meetings:
             items.append(Choose(step, self._bodies(step.id, arms, exits, meetings[0], depth + 1), catches))
@@ -195,7 +191,7 @@ class _Lowering:
             return items
         if depth > MAX_NESTING:
             wanted = exits if fall is None else exits | {fall}
-            section = self.section((target,), wanted)
+            section = self.section(target, wanted)
             items.append(Segments(section, (), fall))
             return items
         return items + self.lower(target, exits, fall, depth)
@@ -214,7 +210,7 @@ class _Lowering:
             if step_id in seen or step_id in boundary:
                 continue
             seen.add(step_id)
-            ways.extend(self.control.successors(step_id))
+            ways.extend(self.flow.successors(step_id))
         return True
 
     def _many_ways_into(self, arms: tuple[Arm, ...], meeting: str, boundary: frozenset[str]) -> bool:
@@ -230,189 +226,110 @@ class _Lowering:
             mine = self.control.arms[step_id]
             if len(mine) > 1:
                 count += sum(meeting in arm.targets for arm in mine)
-            ways.extend(self.control.successors(step_id))
+            ways.extend(self.flow.successors(step_id))
         return count > len(arms) + 1
 
-    def _outline(
+    def _segments(
         self,
-        head: str,
-        meetings: tuple[str, ...],
+        first: Section,
+        heads: Sequence[str],
+        last: str | None,
         boundary: frozenset[str],
         fall: str | None,
         items: list[Item],
     ) -> str | None:
-        """Move the choice at `head`, and each meeting but the last, to sections. Goes on at the last meeting."""
-        first = self.section((head,), boundary | frozenset(meetings))
-        then: list[tuple[str, Section]] = []
-        for number, meeting in enumerate(meetings[:-1]):
-            then.append((meeting, self.section((meeting,), boundary | frozenset(meetings[number + 1 :]))))
-        last = meetings[-1] if meetings else None
+        """Run a section that arrives at one of `heads`, at `last` or at the boundary. What comes from each head is a section
+        too; goes on at the last one."""
         if last is not None and fall is not None:
-            # What arrives at `fall` must not run the last meeting, so that one is a section too.
-            then.append((last, self.section((last,), boundary)))
-            last = None
-        items.append(Segments(first, tuple(then), last if last is not None else fall))
+            # What arrives at `fall` must not run the last one, so that one is also a section.
+            heads, last = [*heads, last], None
+        then: list[tuple[str, Section]] = []
+        for number, head in enumerate(heads):
+            hidden = self.control.hidden(head)
+            later = [other for other in heads[number + 1 :] if not hidden & self.flow.bit(other)]
+            then.append((head, self.section(head, boundary.union(later, _only(last)))))
+        items.append(Segments(first, tuple(then), fall if fall is not None else last))
         return last
 
     # -- parallel branches --------------------------------------------------------------------------------
 
-    def _tangled(self, choice: str, meetings: list[str]) -> bool:
-        """Do the ways of a choice meet in the middle of a fan-out that comes after it? Then neither can be told apart."""
-        if not meetings or not self._inside:
-            return False
-        met = self._bits(meetings)
-        after = self.control.after[choice]
-        return any(inside & met and after >> self.control.index[fork] & 1 for fork, inside in self._inside.items())
-
-    def _bits(self, step_ids: Iterable[str]) -> int:
-        return sum(1 << self.control.index[step_id] for step_id in set(step_ids))
-
-    @cached_property
-    def _inside(self) -> dict[str, int]:
-        """For each fan-out, the steps between it and its merge, as bits."""
-        found: dict[str, int] = {}
-        for step_id in self.control.index:
-            for arm in self.control.arms[step_id]:
-                if len(arm.targets) > 1:
-                    merge = self._first_common(arm.targets, frozenset(), failures=False)
-                    stops = frozenset() if merge is None else frozenset({merge})
-                    found[step_id] = self._bits(self._region(arm.targets, stops, failures=False)[0])
-        return found
-
-    def _fan_out(
-        self,
-        targets: tuple[str, ...],
-        exits: frozenset[str],
-        fall: str | None,
-        level: int,
-        items: list[Item],
-        *,
-        tangled: bool = False,
-    ) -> str | None:
+    def _fan_out(self, fork: str, exits: frozenset[str], fall: str | None, items: list[Item]) -> str | None:
+        """The branches of a step. Answers the step to go on with."""
+        fan = self.control.fan_outs[fork]
         boundary = exits if fall is None else exits | {fall}
-        merge = self._merge(targets, boundary)
-        stops = boundary if merge is None else boundary | {merge}
-        body, reached = self._region(targets, stops)
-        if fall is not None and merge != fall and fall in reached:
-            # From inside a branch nobody can fall through to there, so all of this is a section that says where it came.
-            section = self.section(targets, boundary, level=level, tangled=tangled)
-            items.append(Segments(section, (), fall))
-            return None
-        meetings = self.control.meeting_points([(target,) for target in targets], stops)
-        if not tangled and merge is not None and not meetings and not self._crossing(targets, body):
-            branches = tuple(self.section((target,), stops) for target in targets if target != merge)
-            items.append(Fork(branches, merge, merge in targets, self._later(merge, boundary)))
+        assert boundary.isdisjoint(fan.body), f"a way leads into the middle of the fan-out of {fork!r}"
+        heads = [step_id for step_id in fan.leaves if step_id not in boundary and not self.steps[step_id].ends]
+        if heads or (fall != fan.join and fall in fan.leaves):
+            # From inside a branch nobody can go on here but at the join, so all of this is a section that says where it came.
+            first = self.section(fork, boundary.union(heads, _only(fan.join)), branches=True)
+            return self._segments(first, heads, None if fan.join in boundary else fan.join, boundary, fall, items)
+        stops = boundary.union(_only(fan.join))
+        if fan.join is not None and self._apart(fan):
+            branches = tuple(self.section(target, stops) for target in fan.branches if target != fan.join)
+            items.append(Fork(branches, fan.join, fan.join in fan.branches))
         else:
-            items.append(self._mesh(targets, body, stops, merge))
-        return None if merge is None else self._arrive(merge, exits, fall, level, items)
+            items.append(self._mesh(fan, stops))
+        return None if fan.join is None else self._arrive(fan.join, exits, fall, self.control.level[fork], items)
 
-    def _later(self, merge: str | None, exits: frozenset[str]) -> tuple[str, ...]:
-        """The exits that come after the merge anyway, as long as nothing fails."""
-        if merge is None:
-            return ()
-        seen, _ = self._region((merge,), frozenset(), failures=False)
-        return tuple(sorted(step_id for step_id in exits if step_id != merge and step_id in seen))
+    def _apart(self, fan: FanOut) -> bool:
+        """Do the branches run different steps, is each fan-out in them a part of its branch, and does none read a step of
+        another?"""
+        if any(
+            self.control.fan_outs[step_id].inside & ~fan.inside
+            for step_id in fan.body
+            if step_id in self.control.fan_outs
+        ):
+            return False
+        owner: dict[str, str] = {}
+        for branch in fan.branches:
+            for step_id in self.flow.members(self.flow.after[branch] & fan.inside):
+                if owner.setdefault(step_id, branch) != branch:
+                    return False
+        return all(owner.get(read, mine) == mine for step_id, mine in owner.items() for read in self.reads(step_id))
 
-    def _region(
-        self, targets: Iterable[str], stops: frozenset[str], *, failures: bool = True
-    ) -> tuple[set[str], set[str]]:
-        """The steps that can be reached without passing a stop, and the stops that they reach."""
-        seen: set[str] = set()
-        reached: set[str] = set()
-        ways = list(targets)
-        while ways:
-            step_id = ways.pop()
-            if step_id in stops:
-                reached.add(step_id)
-            elif step_id not in seen:
-                seen.add(step_id)
-                ways.extend(self.control.successors(step_id, failures=failures))
-        return seen, reached
-
-    def _merge(self, targets: tuple[str, ...], boundary: frozenset[str]) -> str | None:
-        """Where the branches meet: the first step that every way goes through. Failures that handlers take elsewhere do
-        not count, unless they come back to what follows that step."""
-        merge = self._first_common(targets, boundary, failures=False)
-        if merge is None or merge in boundary:
-            return merge
-        before, _ = self._region(targets, boundary | {merge})
-        behind, _ = self._region(self.control.successors(merge), boundary)
-        if before & behind:
-            return self._first_common(targets, boundary, failures=True)
-        return merge
-
-    def _first_common(self, targets: tuple[str, ...], boundary: frozenset[str], *, failures: bool) -> str | None:
-        index = self.control.index
-        pending: list[tuple[int, str]] = []
-        seen: set[str] = set()
-        outside: set[str] = set()
-
-        def reach(step_id: str) -> None:
-            if step_id in boundary:
-                outside.add(step_id)
-            elif step_id not in seen:
-                seen.add(step_id)
-                heapq.heappush(pending, (index[step_id], step_id))
-
-        for target in targets:
-            reach(target)
-        first = True
-        while pending:
-            if len(pending) == 1 and not outside and not first:
-                return pending[0][1]
-            first = False
-            _, step_id = heapq.heappop(pending)
-            for target in self.control.successors(step_id, failures=failures):
-                reach(target)
-        return min(outside, key=index.__getitem__) if outside else None
-
-    def _crossing(self, targets: tuple[str, ...], body: set[str]) -> bool:
-        """Does a branch read a step of another one?"""
-        owner: dict[str, int] = {}
-        for number, target in enumerate(targets):
-            ways = [target]
-            while ways:
-                step_id = ways.pop()
-                if step_id in body and step_id not in owner:
-                    owner[step_id] = number
-                    ways.extend(self.control.successors(step_id))
-        return any(
-            owner.get(read, mine) != mine for step_id, mine in owner.items() for read in self.reads(self.steps[step_id])
-        )
-
-    def _mesh(self, targets: tuple[str, ...], body: set[str], stops: frozenset[str], merge: str | None) -> Mesh:
+    def _mesh(self, fan: FanOut, stops: frozenset[str]) -> Mesh:
         blocks: list[Block] = []
-        after: dict[str, list[str]] = {step_id: [] for step_id in body}
-        for step_id in body:
-            for target in self.control.successors(step_id):
-                if target in body:
+        after: dict[str, list[str]] = {step_id: [] for step_id in fan.body}
+        for step_id in fan.body:
+            for target in self.flow.successors(step_id):
+                if target in after:
                     after[target].append(step_id)
-        index = self.control.index
-        for step_id in sorted(body, key=index.__getitem__):
+        for step_id in fan.body:
+            section = self._block(step_id, stops.union(fan.body))
+            reads = {read for read in self.reads(step_id) if read in after and read != step_id}.difference(
+                after[step_id]
+            )
+            blocks.append(Block(step_id, section, tuple(after[step_id]), self.flow.members(self.flow.set_of(reads))))
+        return Mesh(tuple(blocks), fan.branches, fan.join)
+
+    def _block(self, step_id: str, known: frozenset[str]) -> Section:
+        """One step of a mesh: it says which of its targets it fired. A handler that is one Finish is run at once."""
+        arms = self.control.arms[step_id]
+        finishes = tuple(arm.on_failure and known.isdisjoint(arm.targets) for arm in arms)
+        key = (step_id, finishes)
+        if key not in self.blocks:
             step = self.steps[step_id]
-            section = Section(self._next_name(), stops, self._block(step), block=True)
-            earlier = tuple(sorted(after[step_id], key=index.__getitem__))
-            reads = {read for read in self.reads(step) if read in body and read not in earlier and read != step_id}
-            blocks.append(Block(step_id, section, earlier, tuple(sorted(reads, key=index.__getitem__))))
-        return Mesh(tuple(blocks), targets, merge, self._later(merge, stops))
+            endings = [self._fired(step_id, arm, finish) for arm, finish in zip(arms, finishes, strict=True)]
+            if step.ends:
+                items: list[Item] = [End(step)]
+            elif len(arms) == 1:
+                items = [Do(step), *endings[0]]
+            else:
+                bodies = tuple((arm.tests, ending) for arm, ending in zip(arms[:-1], endings[:-1], strict=True))
+                items = [Choose(step, bodies, any(arm.on_failure for arm in arms)), *endings[-1]]
+            self.blocks[key] = Section(self._next_name(), frozenset(), items, block=True)
+        return self.blocks[key]
 
-    def _block(self, step: Step) -> list[Item]:
-        """One step of a mesh: it says which of its targets it fired."""
-        arms = self.control.arms[step.id]
-        if step.ends:
-            return [End(step)]
+    def _fired(self, step_id: str, arm: Arm, finish: bool) -> list[Item]:
+        level = self.control.level[step_id] + arm.on_failure
+        if arm.reraise:
+            return [Reraise()]
+        if not arm.targets:
+            return [Stop(level)]
+        lowest = min(self.control.level[target] for target in arm.targets)
+        recover: list[Item] = [Recover(lowest)] if lowest < level else []
+        return [*recover, End(self.steps[arm.targets[0]]) if finish else Jump(arm.targets)]
 
-        def ending(arm: Arm) -> list[Item]:
-            level = self.control.level[step.id] + arm.on_failure
-            if arm.reraise:
-                return [Reraise()]
-            if not arm.targets:
-                return [Stop(level)]
-            lowest = min(self.control.level[target] for target in arm.targets)
-            recover: list[Item] = [Recover(lowest)] if lowest < level else []
-            return [*recover, Jump(arm.targets)]
 
-        if len(arms) == 1:
-            return [Do(step), *ending(arms[0])]
-        bodies = tuple((arm.tests, ending(arm)) for arm in arms[:-1])
-        return [Choose(step, bodies, any(arm.on_failure for arm in arms)), *ending(arms[-1])]
+def _only(step_id: str | None) -> tuple[str, ...]:
+    return () if step_id is None else (step_id,)

@@ -47,7 +47,7 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Jump:
-    """Arrive at an exit of the section (at several: a block of a mesh whose step fans out)."""
+    """Arrive at an exit of the section (a block of a mesh: at what it fires, several steps if its step fans out)."""
 
     exits: tuple[str, ...]
 
@@ -83,23 +83,21 @@ class Choose:
 
 @dataclass(frozen=True, slots=True)
 class Fork:
-    """Run branches concurrently. `merge` is where they meet;"""
+    """Run branches concurrently, up to the step where they join. One that arrives anywhere else stops the others."""
 
     branches: tuple[Section, ...]
-    merge: str | None
-    direct: bool  # one of the edges goes straight to the merge
-    later: tuple[str, ...]  # exits that come after the merge, so that arriving there early changes nothing
+    join: str
+    direct: bool  # one of the edges goes straight to the join
 
 
 @dataclass(frozen=True, slots=True)
 class Mesh:
-    """Steps between a fan-out and its merge that are no plain branches: each runs when all that may lead to it is decided
-    and something did. `waits` are the steps that it reads from other branches."""
+    """Steps between a fan-out and its join that are no plain branches: each runs when all that may lead to it is decided
+    and something did. `waits` are the steps that it reads from other branches. Whoever arrives elsewhere stops the rest."""
 
     blocks: tuple[Block, ...]
     start: tuple[str, ...]
-    merge: str | None
-    later: tuple[str, ...]  # as in a `Fork`
+    join: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,13 +145,17 @@ class GraphPlan:
     detached: list[Step]  # run as compensations only
 
     def sections(self) -> Iterator[Section]:
-        """Every section, the inner ones before those that use them."""
+        """Every section once, the inner ones before those that use them."""
+        seen: set[str] = set()
         stack: list[tuple[Section, bool]] = [(self.main, False)]
         while stack:
             section, inner_done = stack.pop()
             if inner_done:
                 yield section
                 continue
+            if section.name in seen:
+                continue
+            seen.add(section.name)
             stack.append((section, True))
             stack.extend((inner, False) for inner in _inner(section.items))
 
@@ -204,11 +206,11 @@ def _lines(items: list[Item]) -> Iterator[str]:
                 for tests, body in arms:
                     yield f"  {' and '.join(map(str, tests)) or 'otherwise'}:"
                     yield from ("    " + line for line in (list(_lines(body)) or ["go on"]))
-            case Fork(branches, merge, direct, _):
+            case Fork(branches, join, direct):
                 names = ", ".join(branch.name for branch in branches)
-                yield f"parallel {names}{' and a direct edge' if direct else ''}; meet at {merge!r}"
-            case Mesh(blocks, start, merge, _):
-                yield f"mesh from {', '.join(map(repr, start))}; meet at {merge!r}"
+                yield f"parallel {names}{' and a direct edge' if direct else ''}; join at {join!r}"
+            case Mesh(blocks, start, join):
+                yield f"mesh from {', '.join(map(repr, start))}{'' if join is None else f'; join at {join!r}'}"
                 for block in blocks:
                     waits = f", waits for {', '.join(map(repr, block.waits))}" if block.waits else ""
                     yield f"  {block.step_id!r} after {', '.join(map(repr, block.after)) or 'the start'}{waits}"

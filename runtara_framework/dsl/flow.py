@@ -43,11 +43,13 @@ class Flow:
         self.order = self._topological()
         """Every step, each after all that lead to it; among equals in order of the document."""
         self.position = {step_id: number for number, step_id in enumerate(self.order)}
-        self._after = self._closure(errors=True)
-        self._flow_after = self._closure(errors=False)
-        self.reachable = self._members(self._after[entry])
+        self.after = self._closure(errors=True)
+        """For each step the bits, by `position`, of itself and of every step that may come after it."""
+        self.flow_after = self._closure(errors=False)
+        """The same as long as nothing fails."""
+        self.reachable = frozenset(self.members(self.after[entry]))
         """The steps that can run at all (compensation steps need not be among them)."""
-        self.handlers = self.reachable - self._members(self._flow_after[entry])
+        self.handlers = self.reachable - frozenset(self.members(self.flow_after[entry]))
         """The steps that run only after a failure."""
         self._dominator, self._depth = self._dominators()
         self._merges: dict[str, str | None] = {}
@@ -63,9 +65,29 @@ class Flow:
         """Every step that may come next, each once, onError handlers included."""
         return list(dict.fromkeys(edge.to_step for edge in self.outgoing[step_id]))
 
+    def bit(self, step_id: str) -> int:
+        """The bit of a step in a set of steps."""
+        return 1 << self.position[step_id]
+
+    def set_of(self, step_ids: Iterable[str]) -> int:
+        """A set of steps, as bits."""
+        bits = 0
+        for step_id in step_ids:
+            bits |= 1 << self.position[step_id]
+        return bits
+
+    def members(self, bits: int) -> tuple[str, ...]:
+        """The steps of a set, in order."""
+        found: list[str] = []
+        while bits:
+            lowest = bits & -bits
+            found.append(self.order[lowest.bit_length() - 1])
+            bits ^= lowest
+        return tuple(found)
+
     def may_precede(self, first: str, second: str) -> bool:
         """Can `first` have run before `second` because edges lead there?"""
-        return first != second and bool(self._after[first] >> self.position[second] & 1)
+        return first != second and bool(self.after[first] >> self.position[second] & 1)
 
     def concurrent(self, a: str, b: str) -> bool:
         """Can a fan-out run both, with neither of them before the other?"""
@@ -168,7 +190,6 @@ class Flow:
         return order
 
     def _closure(self, *, errors: bool) -> dict[str, int]:
-        """For each step the bits of itself and of every step that may come after it."""
         after: dict[str, int] = {}
         for step_id in reversed(self.order):
             bits = 1 << self.position[step_id]
@@ -177,9 +198,6 @@ class Flow:
                     bits |= after[edge.to_step]
             after[step_id] = bits
         return after
-
-    def _members(self, bits: int) -> frozenset[str]:
-        return frozenset(step_id for number, step_id in enumerate(self.order) if bits >> number & 1)
 
     def _dominators(self) -> tuple[dict[str, str], dict[str, int]]:
         """For each reachable step the last one that every way to it goes through, and its depth in that tree."""
@@ -205,7 +223,7 @@ class Flow:
         return self._nearest_dominator(upper, lower) == upper
 
     def _in_branch(self, branch: str, step_id: str) -> bool:
-        return bool(self._after[branch] >> self.position[step_id] & 1)
+        return bool(self.after[branch] >> self.position[step_id] & 1)
 
     def _meet(self, heads: Sequence[str]) -> str | None:
         """The nearest step that all ways from `heads` go through, but for ways that end before it."""
@@ -214,12 +232,12 @@ class Flow:
             shared = -1
             reached = 0
             for head in entries:
-                shared &= self._flow_after[head]
-                reached |= self._flow_after[head]
+                shared &= self.flow_after[head]
+                reached |= self.flow_after[head]
             if not shared:
                 return None
             first = {head for head in entries if shared >> self.position[head] & 1}
-            for step_id in self._members(reached & ~shared):
+            for step_id in self.members(reached & ~shared):
                 for edge in self.outgoing[step_id]:
                     if not edge.is_error and shared >> self.position[edge.to_step] & 1:
                         first.add(edge.to_step)

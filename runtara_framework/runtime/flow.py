@@ -58,42 +58,36 @@ def unhandled(s: Scope) -> Failure:
     return s.errors[0]
 
 
-async def fork(s: Scope, merge: str | None, later: tuple[str, ...], direct: bool, *branches: Section) -> Any:
-    """Run branches concurrently and answer where they came to together: `merge`, as soon as all have ended and one of
-    them (or an edge straight to it) arrived there. A Finish in one ends them all. A failure in one stops the others."""
+async def fork(s: Scope, join: str, direct: bool, *branches: Section) -> Any:
+    """Run branches concurrently and answer where the flow goes on: at the join, when all have ended and one of them (or an
+    edge straight to it) arrived there; or wherever else one of them went first, and the others are stopped."""
     try:
-        outcomes = await s.ctx.gather(*(_branch(s, branch) for branch in branches))
-    except _GraphFinished as end:
-        return end.finished
-    arrivals = [(merge, s.errors)] if direct and merge is not None else []
-    return _together(s, merge, later, arrivals + [(label, errors) for label, errors in outcomes if label is not None])
+        labels = await s.ctx.gather(*(_branch(s, join, branch) for branch in branches))
+    except _Left as left:
+        return left.taken(s)
+    return join if direct or join in labels else None
 
 
-def _together(s: Scope, merge: str | None, later: tuple[str, ...], arrivals: list[tuple[str, Errors]]) -> str | None:
-    """Where the flow is after branches: one that a handler took elsewhere, with its failure, wins over those at the merge.
-    Not so if elsewhere is `later` than the merge: the flow comes there anyway."""
-    merged = any(label == merge for label, _ in arrivals)
-    for label, errors in arrivals:
-        if label != merge and not (merged and label in later):
-            if errors is not s.errors:
-                s.set_errors(errors)
-            return label
-    return merge if merged else None
+class _Left(Exception):
+    """The flow goes on elsewhere than at the join: the other branches are over."""
+
+    def __init__(self, outcome: Finished | str, errors: Errors) -> None:
+        self.outcome = outcome
+        self.errors = errors
+
+    def taken(self, s: Scope) -> Finished | str:
+        """The outcome, for the scope around the branches."""
+        if self.errors is not s.errors:
+            s.set_errors(self.errors)
+        return self.outcome
 
 
-class _GraphFinished(Exception):
-    """A branch met a Finish step: stop the others."""
-
-    def __init__(self, finished: Finished) -> None:
-        self.finished = finished
-
-
-async def _branch(s: Scope, section: Section) -> tuple[str | None, Errors]:
+async def _branch(s: Scope, join: str, section: Section) -> str | None:
     own = s.branch(s.errors)
     outcome = await section(own)
-    if isinstance(outcome, Finished):
-        raise _GraphFinished(outcome)
-    return outcome, own.errors
+    if outcome is None or outcome == join:
+        return join if outcome else None
+    raise _Left(outcome, own.errors)
 
 
 class _Node:
@@ -108,13 +102,12 @@ class _Node:
 
 async def mesh(
     s: Scope,
-    merge: str | None,
-    later: tuple[str, ...],
+    join: str | None,
     start: tuple[str, ...],
     blocks: dict[str, tuple[Section, tuple[str, ...], tuple[str, ...]]],
 ) -> Any:
     """Run steps as a graph: each when every step that may lead to it, or that it waits for, is decided; it runs if one of
-    them led to it. `blocks` maps a step to (section, steps that may lead to it, steps that it waits for).
+    them led to it. Answers like `fork`. `blocks`: step -> (section, steps that may lead to it, steps that it waits for).
 
     Nobody waits for anybody: whoever is decided last runs what became ready, so that a branch is never blocked."""
     nodes = {step_id: _Node(section, len(after) + len(waits)) for step_id, (section, after, waits) in blocks.items()}
@@ -122,16 +115,19 @@ async def mesh(
     for step_id, (_, after, waits) in blocks.items():
         for earlier in (*after, *waits):
             readers[earlier].append(step_id)
-    arrived: list[tuple[str, Errors]] = []
+    joined = False
 
     def fire(targets: tuple[str, ...], errors: Errors) -> None:
+        nonlocal joined
         for target in targets:
-            node = nodes.get(target)
-            if node is None:
-                arrived.append((target, errors))
-            else:
+            if target == join:
+                joined = True
+            elif target in nodes:
+                node = nodes[target]
                 node.fired = True
                 node.errors = node.errors or errors
+            else:
+                raise _Left(target, errors)
 
     async def flow(ready: list[str]) -> None:
         while ready:
@@ -144,7 +140,7 @@ async def mesh(
                 own = s.branch(node.errors)
                 outcome = await node.section(own)
                 if isinstance(outcome, Finished):
-                    raise _GraphFinished(outcome)
+                    raise _Left(outcome, s.errors)
                 fire(outcome, own.errors)
             ready = decided(step_id)
 
@@ -159,6 +155,6 @@ async def mesh(
     fire(start, s.errors)
     try:
         await flow([step_id for step_id, node in nodes.items() if not node.missing])
-    except _GraphFinished as end:
-        return end.finished
-    return _together(s, merge, later, arrived)
+    except _Left as left:
+        return left.taken(s)
+    return join if joined else None

@@ -72,7 +72,7 @@ graph main_flow: 7 steps
         Conditional 'inStock', then
           is 'true':
             Agent 'notify'
-            parallel main_flow_1 and a direct edge; meet at 'done'
+            parallel main_flow_1 and a direct edge; join at 'done'
             Finish 'done': ends the graph
     Finish 'rejected': ends the graph
 """
@@ -91,7 +91,7 @@ async def main_flow(s):
     else:
         if await decide(s, IN_STOCK):
             await run(s, NOTIFY)
-            at = await fork(s, 'done', (), True, main_flow_1)
+            at = await fork(s, 'done', True, main_flow_1)
             if at != 'done':
                 return at
             return await finish(s, DONE)
@@ -108,7 +108,7 @@ async def main_flow(s):
 def test_a_merge_of_the_plan_is_the_merge_of_the_validator() -> None:
     plan = render(program(ORDER).plans[0])
     assert Flow.of(ExecutionGraph.model_validate(ORDER)).merge("notify") == "done"
-    assert "meet at 'done'" in plan
+    assert "join at 'done'" in plan
 
 
 def test_every_step_stands_in_the_program_once() -> None:
