@@ -1,8 +1,9 @@
 """Named fault points: where a test may kill the process to prove that nothing is lost.
 
-`RUNTARA_FAULT=name` or `name:3` (the third time) makes the process kill itself with SIGKILL at that point. Without the
-variable a point costs one dictionary look-up in an empty dictionary. Every name is listed in `POINTS`, so that a test can
-walk all of them; an unknown name in the variable is an error at start, not a test that passes because nothing happened.
+`RUNTARA_FAULT=name` or `name:3` (the third time) makes the process kill itself with SIGKILL at that point; with several,
+separated by commas, at the first that it comes to. Without the variable a point costs one dictionary look-up in an empty
+dictionary. Every name is listed in `POINTS`, so that a test can walk all of them; an unknown name in the variable is an
+error at start, not a test that passes because nothing happened.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ POINTS = frozenset(
         "instance.after_register",
         "instance.before_checkpoint",
         "instance.after_checkpoint",
+        "instance.after_signal",
         "instance.before_suspend",
         "instance.after_suspend",
         "instance.before_complete",
@@ -38,17 +40,23 @@ POINTS = frozenset(
 )
 
 
-def _armed() -> dict[str, int]:
-    text = os.environ.get("RUNTARA_FAULT", "")
-    if not text:
-        return {}
-    name, _, count = text.partition(":")
-    if name not in POINTS:
-        raise ValueError(f"RUNTARA_FAULT names no fault point: {name!r}; there are: {', '.join(sorted(POINTS))}")
-    return {name: int(count or 1)}
+def _parsed(text: str) -> dict[str, int]:
+    points = {}
+    for one in filter(None, text.split(",")):
+        name, _, count = one.partition(":")
+        if name not in POINTS:
+            raise ValueError(f"RUNTARA_FAULT names no fault point: {name!r}; there are: {', '.join(sorted(POINTS))}")
+        points[name] = int(count or 1)
+    return points
 
 
-_remaining = _armed()
+_remaining = _parsed(os.environ.get("RUNTARA_FAULT", ""))
+
+
+def arm(text: str) -> None:
+    """As if `RUNTARA_FAULT` had been `text`, beside what is armed already. For a program of a test: in a fork this module is
+    imported before the program's environment is known. Raises `ValueError` for an unknown name."""
+    _remaining.update(_parsed(text))
 
 
 def fault_point(name: str) -> None:

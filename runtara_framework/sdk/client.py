@@ -371,6 +371,8 @@ class InstanceClient:
             instance_id=self.instance_id, signal_key=signal_key, checkpoint_id=checkpoint_id, wait_ms=wait_ms
         )
         answer = await self._call(op.TAKE_SIGNAL, request, hold_ms=wait_ms)
+        if answer.found:
+            fault_point("instance.after_signal")
         if answer.signals:
             self._received(answer.signals)
         return (answer.payload or b"") if answer.found else None

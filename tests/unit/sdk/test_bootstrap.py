@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from runtara_framework.faults import arm
 from runtara_framework.sdk.bootstrap import execute
 from runtara_framework.sdk.client import InstanceClient
 from runtara_framework.sdk.config import SdkConfig
@@ -226,6 +227,32 @@ async def test_a_program_dies_at_the_fault_point_that_is_asked_for(
 async def test_a_program_dies_around_its_completion(server: CoreServer, point: str, status: Status) -> None:
     code, _, instance = await run(server, "return 1", RUNTARA_FAULT=point)
     assert (code, instance.status) == (-signal.SIGKILL, status)
+
+
+async def test_of_several_fault_points_the_first_that_a_program_comes_to_kills_it(server: CoreServer) -> None:
+    instance = server.core.create()
+    server.core.send_custom_signal(instance.instance_id, "go", 1)
+    body = "await ctx.checkpoint('a', b'1')\nawait ctx.wait_signal('b', 'go')\nawait ctx.checkpoint('c', b'1')"
+    points = "instance.before_complete,instance.after_signal,instance.after_checkpoint:2"
+    process = await start(server, instance, body, RUNTARA_FAULT=points)
+    assert await process.wait() == -signal.SIGKILL
+    assert (instance.status, list(instance.checkpoints)) == (Status.RUNNING, ["a", "b"])
+
+
+async def test_a_program_can_arm_a_fault_point_itself(server: CoreServer) -> None:
+    body = (
+        "from runtara_framework import faults\nfaults.arm('instance.after_checkpoint')\nawait ctx.checkpoint('a', b'1')"
+    )
+    code, _, instance = await run(server, body)
+    assert (code, list(instance.checkpoints)) == (-signal.SIGKILL, ["a"])
+
+
+@pytest.mark.parametrize(
+    "text", ["instance.after_lunch", "instance.after_checkpoint,no", "instance.after_checkpoint:x"]
+)
+def test_a_fault_point_that_does_not_exist_cannot_be_armed(text: str) -> None:
+    with pytest.raises(ValueError):
+        arm(text)
 
 
 async def test_a_packaged_workflow_runs_sleeps_and_ends(
