@@ -270,8 +270,9 @@ def _manifest(
         "agents": [{"agent": agent, "capability": capability} for agent, capability in program.agents],
         "children": [{"scenarioId": child.scenario_id, "version": child.version} for child in program.children],
         "hasSideEffects": program.has_side_effects,
-        # What a server needs to know to cancel an instance that does not run.
-        "onCancel": graph.on_cancel is not None or "on_any_error" in triggers or None,
+        # What a server needs to know to cancel an instance that does not run. It may be undoing a failure, and that is not
+        # left half done (DSL.md 9): so all compensations count but those that only a cancel itself asks for.
+        "onCancel": graph.on_cancel is not None or bool(triggers - {"manual"}) or None,
         "manualCompensation": "manual" in triggers or None,
         "stdlib": None if stdlib is None else stdlib.identity,
         "compiler": __version__,

@@ -109,7 +109,7 @@ class ImageService:
 
 
 def obeys(manifest: Mapping[str, Any], compensate: bool) -> bool:
-    """Whether the program of an image has something to do when it is cancelled: a handler or compensations that run then
+    """Whether the program of an image may have something to do when it is cancelled: a handler or compensations that run then
     (`onCancel` in its manifest), or, if whoever cancels it asks for them, manual compensations (`manualCompensation`)."""
     return manifest.get("onCancel") is True or (compensate and manifest.get("manualCompensation") is True)
 

@@ -106,6 +106,29 @@ async def test_an_instance_without_anything_to_do_is_cancelled_at_once(server: S
     assert (info.status, info.launches, told(shop)) == ("cancelled", 1, ["hotel", "train"])
 
 
+async def test_an_instance_that_sleeps_while_it_undoes_a_failure_undoes_the_rest_when_it_is_cancelled(
+    server: Server, shop: Shop
+) -> None:
+    server.start(*QUICK)
+    rest = {"id": "rest", "stepType": "Delay", "durationMs": immediate(1_500)}
+    steps = [
+        post("hotel", "hotel", compensation={"compensationStep": "unhotel"}),
+        post("train", "train", compensation={"compensationStep": "rest"}),
+        {"id": "no", "stepType": "Error", "code": "NO", "message": "no room"},
+        post("unhotel", "undo hotel"),
+        rest,
+    ]
+    edges = [{"fromStep": "hotel", "toStep": "train"}, {"fromStep": "train", "toStep": "no"}]
+    graph = booking() | {"steps": {step["id"]: step for step in steps}, "executionPlan": edges, "onCancel": None}
+    async with ManagementSdk(server.address, tenant_id="acme") as sdk:
+        image = await sdk.register_image(name="booking", binary=compiled(graph, "booking"))
+        started = await sdk.start_instance(image_id=image.image_id, input={"variables": {"service": shop.url}})
+        assert (await until_status(sdk, started.instance_id, "suspended", "failed")).reason == "sleeping"
+        await sdk.cancel_instance(started.instance_id)
+        info = await until_status(sdk, started.instance_id, "cancelled", "failed")
+    assert (info.status, told(shop)) == ("cancelled", ["hotel", "train", "undo hotel"])
+
+
 async def test_the_command_line_cancels_with_compensation(server: Server, shop: Shop) -> None:
     server.start(*QUICK)
     async with ManagementSdk(server.address, tenant_id="acme") as sdk:

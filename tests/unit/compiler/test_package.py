@@ -225,7 +225,7 @@ def each(body: dict[str, Any]) -> dict[str, Any]:
     [
         (LOG, KID, {}),
         ({**LOG, "onCancel": LOG}, KID, {"onCancel": True}),
-        (undone("on_downstream_error"), KID, {}),
+        (undone("on_downstream_error"), KID, {"onCancel": True}),  # it may be undoing a failure
         (undone("on_any_error"), KID, {"onCancel": True}),
         (undone("manual"), KID, {"manualCompensation": True}),
         (each(undone("manual")), KID, {"manualCompensation": True}),
