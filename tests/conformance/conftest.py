@@ -1,4 +1,4 @@
-"""A real server, for the cases that run as images in processes of their own."""
+"""A real server, on which the cases run as images in processes of their own."""
 
 from __future__ import annotations
 
@@ -10,19 +10,31 @@ from pathlib import Path
 
 import pytest
 
+from .compiling import STDLIBS
+from .in_process import HOLD_BELOW_MS
+
+
+@pytest.fixture(scope="session", autouse=True)
+def stdlibs() -> Iterator[None]:
+    """The stdlibs of cases are installed here."""
+    sys.path.append(str(STDLIBS))
+    yield
+    sys.path.remove(str(STDLIBS))
+
 
 @pytest.fixture(scope="session")
 def server_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Where the management SDK finds a server that lives as long as the session."""
     data_dir = tmp_path_factory.mktemp("srv")
     address = f"unix://{data_dir}/environment.sock"
-    command = [str(Path(sys.executable).parent / "runtara-server"), "--data-dir", str(data_dir)]
-    command += [
-        "--set",
+    settings = [
         f'transports.environment=["{address}"]',
-        "--set",
         f'transports.core=["unix://{data_dir}/core.sock"]',
+        f"sleep.hold_below_seconds={HOLD_BELOW_MS / 1000}",
+        "runner.restart_delays_ms=[0]",
     ]
+    command = [str(Path(sys.executable).parent / "runtara-server"), "--data-dir", str(data_dir)]
+    command += [part for setting in settings for part in ("--set", setting)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         said = []
@@ -32,7 +44,11 @@ def server_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
                 break
         else:
             raise AssertionError(f"the server ended with {process.wait()}:\n{''.join(said)}")
-        threading.Thread(target=process.stderr.read, daemon=True).start()
+        said.clear()
+        listener = threading.Thread(target=said.extend, args=(process.stderr,))
+        listener.start()
         yield address
         process.terminate()
-        process.wait(30)
+        assert process.wait(30) == 0
+        listener.join()
+    assert said == ["stopping …\n"], f"the server complained:\n{''.join(said)}"

@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from runtara_framework.agents import AgentError, CapabilityContext, agent, capability
+
+TURNS = 50
+"""Of the event loop: enough for every call that may run at the same time to begin."""
 
 
 class AnyInput(BaseModel):
@@ -25,15 +29,20 @@ class AnyInput(BaseModel):
 class Double:
     """An agent that does what the case says, and counts."""
 
-    def __init__(self, scripts: dict[str, list[dict[str, Any]]] | None = None, state: Path | None = None) -> None:
+    def __init__(
+        self,
+        scripts: dict[str, list[dict[str, Any]]] | None = None,
+        state: Path | None = None,
+        cancel: Callable[[str, bool], Awaitable[None]] | None = None,
+    ) -> None:
+        """`state`: where the counts outlive the process. `cancel`: cancels an instance, True: and compensates it."""
         self.scripts: dict[str, list[dict[str, Any]]] = scripts or {}
-        self.state = state  # where the counts outlive the process
+        self.state = state
+        self.cancel = cancel
         self.calls: Counter[str] = Counter()
         if state is not None and state.exists():
             self.calls.update(json.loads(state.read_text()))
         self.running: Counter[str] = Counter()
-        self.most_running: Counter[str] = Counter()
-        self.core: Any = None  # what `cancel` is sent to
         self.arrivals: dict[str, asyncio.Event] = {}
 
     @capability(id="call")
@@ -50,7 +59,6 @@ class Double:
         if self.state is not None:
             self.state.write_text(json.dumps(self.calls))
         self.running[name] += 1
-        self.most_running[name] = max(self.most_running[name], self.running[name])
         try:
             return await self._play(name, given, context)
         finally:
@@ -74,11 +82,16 @@ class Double:
             if sum(self.calls[other] for other in members) >= act.get("count", len(members)):
                 event.set()
             await asyncio.wait_for(event.wait(), 5)
+        if "most" in act:
+            for _ in range(TURNS):  # the others could begin meanwhile
+                await asyncio.sleep(0)
+            if self.running[name] > act["most"]:
+                raise AgentError("TOO_MANY", f"{self.running[name]} calls run at the same time")
         if act.get("hang"):
             await asyncio.Event().wait()
         if act.get("cancel"):
-            assert self.core is not None
-            self.core.cancel(context.instance_id, compensate=act.get("compensate", False))
+            assert self.cancel is not None
+            await self.cancel(context.instance_id, act.get("compensate", False))
             await asyncio.Event().wait()
         if "fail" in act:
             failure = dict(act["fail"])

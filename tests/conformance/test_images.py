@@ -1,48 +1,59 @@
-"""Conformance cases as compiled images: a real server, a process for each, started and read by the management SDK.
+"""Every conformance case as an image in processes of its own on a real server, in every mode, as `test_cases.py` has them.
 
-Every case that needs nothing but the product's interface and does not wait for seconds (`harness.for_a_process`).
+The runs of all tests that are selected go on at the same time, some at once; each test looks at those of one case, which
+must agree with each other and with a run in this process.
 """
 
 from __future__ import annotations
 
-import pytest
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from tempfile import mkdtemp
 
-import runtara_framework.testing.memory_core  # noqa: F401  # so that the harness is importable in any order
+import pytest
+import pytest_asyncio
+
 from runtara_framework.management import ManagementSdk
 
-harness = __import__("sys").modules.get("conformance_harness")
-if harness is None:
-    import importlib.util
-    import sys
-    from pathlib import Path
+from . import as_image, in_process
+from .cases import MODES, Case, load_cases
+from .observed import Observed, differences
 
-    spec = importlib.util.spec_from_file_location("conformance_harness", Path(__file__).with_name("harness.py"))
-    assert spec is not None and spec.loader is not None
-    harness = importlib.util.module_from_spec(spec)
-    sys.modules["conformance_harness"] = harness
-    spec.loader.exec_module(harness)
-
-QUICK = [case for case in harness.load_cases() if harness.for_a_process(case)]
+AT_ONCE = 12
+CASES = [case for case in load_cases() if "invalid" not in case.expect]
+Runs = dict[str, dict[str, asyncio.Task[Observed]]]
 
 
-@pytest.mark.parametrize("case", QUICK, ids=lambda case: case.id)
-async def test_an_image_does_what_its_case_says(case, server_address, tmp_path):
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def runs(
+    request: pytest.FixtureRequest, server_address: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Runs]:
+    """The runs of the tests of this module that are selected, by case and mode."""
+    places = asyncio.Semaphore(AT_ONCE)
+    folders = tmp_path_factory.mktemp("cases")
+
+    async def run(case: Case, mode: str) -> Observed:
+        async with places:
+            try:
+                return await as_image.run(case, MODES[mode], sdk, Path(mkdtemp(dir=folders)))
+            except Exception as error:
+                error.add_note(f"{case.id}, {mode}")
+                raise
+
+    selected = [item.callspec.params["case"] for item in request.session.items if item.path == Path(__file__)]
     async with ManagementSdk(server_address, tenant_id="test") as sdk:
-        image = await sdk.register_image(
-            name=f"case-{abs(hash(case.id))}", binary=harness.image_of(case, tmp_path / "calls")
-        )
-        try:
-            started = await sdk.start_instance(image_id=image.image_id, input=case.input)
-        except Exception as error:  # an input that the server refuses before there is a process
-            assert case.expect.get("error", {}).get("code") == getattr(error, "code", None)
-            return
-        for signal in case.signals:
-            await sdk.send_custom_signal(started.instance_id, signal["key"], signal.get("payload"))
-        info = await sdk.wait_for_completion(started.instance_id)
-    expect = case.expect
-    status = expect.get("status", "failed" if "error" in expect else "completed")
-    assert info.status == status, info.error
-    if "result" in expect:
-        assert info.output == expect["result"]
-    if "error" in expect:
-        assert harness.subset(expect["error"], info.error), info.error
+        started = {case.id: {mode: asyncio.create_task(run(case, mode)) for mode in case.modes} for case in selected}
+        yield started
+        tasks = [task for modes in started.values() for task in modes.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@pytest.mark.asyncio(loop_scope="session")
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+async def test_an_image_does_what_its_case_says(case, runs):
+    seen = {mode: await run for mode, run in runs[case.id].items()}
+    reference = await in_process.run(case, MODES[case.modes[0]])
+    assert not (found := differences(case, seen, reference)), found
