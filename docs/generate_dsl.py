@@ -15,9 +15,11 @@ from runtara_framework.dsl import bounds, conditions, models
 from runtara_framework.dsl.base import Model
 from runtara_framework.dsl.models import MATCH_TYPES, OPERATORS
 from runtara_framework.dsl.patterns import MAX_PATTERN
+from runtara_framework.dsl.sandbox import MAX_TURNS
 from runtara_framework.dsl.schemas import MOST_VIOLATIONS
 from runtara_framework.dsl.validation.codes import MEANINGS, severity
 from runtara_framework.dsl.validation.limits import Limits
+from runtara_framework.dsl.writing import MAX_OUTPUT
 from runtara_framework.runtime.attempts import LONGEST_WAIT_MS, OUTPUT_LIMIT
 from runtara_framework.runtime.events import EVENT_LIMIT
 from runtara_framework.runtime.scenario import ON_CANCEL_SECONDS
@@ -273,6 +275,8 @@ def limits() -> str:
         ("a time limit, a delay, a sleep", f"{bounds.MAX_MILLIS} ms (ten years)", "`E018`, `COERCION_FAILED`"),
         ("pattern of a schema", f"{MAX_PATTERN} characters", "`E059`"),
         ("violations that are listed", f"{MOST_VIOLATIONS}", "counted"),
+        ("text of a template, and any that it makes on the way", f"{MAX_OUTPUT} characters", "`TEMPLATE_ERROR`"),
+        ("passes of loops and calls of a template", f"{MAX_TURNS}", "`TEMPLATE_ERROR`"),
         ("output of a step", f"{OUTPUT_LIMIT // 2**20} MiB", "`OUTPUT_TOO_LARGE`"),
         ("payload of an event that a step emits", f"{EVENT_LIMIT // 2**10} KiB", "cut, and marked with `_truncated`"),
         ("wait between two attempts", f"{LONGEST_WAIT_MS // 60_000} minutes", "shortened to that"),

@@ -89,9 +89,7 @@ class Expressions:
         if isinstance(value, Reference):
             return self._reference(value.value, value.type, value.given("default"), value.default)
         if isinstance(value, Template):
-            self.use("dsl.mapping", "render")
-            functions = f", {self.functions}" if self.functions else ""
-            return f"render(v, {self.literal(value.value)}{functions})"
+            return self._template(value.value)
         if isinstance(value, Immediate):
             return self.resolved(value.value, markers, depth) if markers else self.literal(value.value)
         if depth >= MAX_DEPTH:
@@ -123,14 +121,18 @@ class Expressions:
         if kind == "reference":
             return self._reference(inner, value.get("type"), "default" in value, value.get("default"))
         if kind == "template":
-            self.use("dsl.mapping", "render")
-            return f"render(v, {self.literal(inner)})"
+            return self._template(inner)
         if kind == "immediate":
             return self.literal(inner)
         if isinstance(inner, dict):
             parts = [f"{literal(key)}: {self.resolved(item, is_mapping, depth + 1)}" for key, item in inner.items()]
             return "{" + ", ".join(parts) + "}"
         return "[" + ", ".join(self.resolved(item, is_mapping, depth + 1) for item in inner) + "]"
+
+    def _template(self, text: str) -> str:
+        self.use("dsl.mapping", "render")
+        functions = f", {self.functions}" if self.functions else ""
+        return f"render(v, {self.literal(text)}{functions})"
 
     def _reference(self, path: str, hint: str | None, has_default: bool, default: Any) -> str:
         constant = self.path(path)

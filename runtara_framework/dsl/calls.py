@@ -6,7 +6,7 @@ The function gets copies, so it cannot change what the scenario sees; it never g
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, ItemsView, Iterator, KeysView, ValuesView
+from collections.abc import Callable
 from typing import Any
 
 from jinja2 import Undefined
@@ -14,8 +14,8 @@ from jinja2.runtime import LoopContext
 
 from runtara_framework.dsl.errors import TemplateFailed
 from runtara_framework.dsl.functions import Functions
+from runtara_framework.dsl.writing import LAZY
 
-_LAZY = (Iterator, range, KeysView, ValuesView, ItemsView)  # what filters, `range` and methods of objects give
 _MOST_BITS = 4096
 _MESSAGE_CHARACTERS = 1000
 
@@ -77,7 +77,7 @@ def _json(value: Any, what: str, limit: int) -> Any:
             return {key: copied(member) for key, member in value.items()}
         if isinstance(value, Undefined):
             raise TemplateFailed(f"{what} something that is missing; say what it shall be then: `| default(…)`")
-        if isinstance(value, (list, tuple)) or (isinstance(value, _LAZY) and not isinstance(value, LoopContext)):
+        if isinstance(value, (list, tuple)) or (isinstance(value, LAZY) and not isinstance(value, LoopContext)):
             return [copied(member) for member in value]
         raise TemplateFailed(f"{what} a Python {kind.__name__}, which is no JSON value")
 

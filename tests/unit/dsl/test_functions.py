@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from runtara_framework.dsl import templates
+from runtara_framework.dsl import writing
 from runtara_framework.dsl.calls import guarded
 from runtara_framework.dsl.errors import TemplateFailed
 from runtara_framework.dsl.functions import Functions
@@ -154,7 +154,7 @@ def circular() -> list[Any]:
         ({"a": float("inf")}, "inf, which is no JSON value"),
         ({None: 1}, "an object with the key None, which is no text"),
         (1 << 5000, "a number that is too large"),
-        (["x" * (templates.MAX_OUTPUT // 2)] * 3, "more than 16777216 characters and members"),
+        (["x" * (writing.MAX_OUTPUT // 2)] * 3, "more than 16777216 characters and members"),
         (deep(), "a value that is nested too deeply"),
         (circular(), "a value that is nested too deeply"),
     ],

@@ -21,6 +21,9 @@ SCOPE: dict[str, Any] = {
     }
 }  # fmt: skip
 
+DOUBLED = "{% set ns = namespace(x=[1]) %}{% for i in range(40) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}"
+"""Small in memory, and longer than the universe as text."""
+
 
 @pytest.mark.parametrize(
     ("template", "text"),
@@ -51,6 +54,30 @@ SCOPE: dict[str, Any] = {
         ("{{ range(3) }}{{ data.items | map(attribute='n') }}", "[0,1,2][1,2]"),
         ("{{ data.s | e }}", "hi &lt;b&gt;"),
         ("{% macro m(x) %}<{{ x }}>{% endmacro %}{{ m(data.n) }}", "<1>"),
+        # Filters on texts are given what would be written, never what Python calls it.
+        ("[{{ data.null | upper }}{{ data.missing | trim }}{{ data.null | replace('N', 'x') }}]", "[]"),
+        ("{{ data.yes | capitalize }}{{ data.list | lower }}", 'True[1,true,null,{"k":"é"}]'),
+        ("{{ data.list | replace('1', '2') }}{{ data.yes | truncate(3, true, '', 0) }}", '[2,true,null,{"k":"é"}]tru'),
+        (
+            "{{ '%s|%s|%s|%5s|%-3s|' | format(data.yes, data.null, data.list, 'a', 'b') }}",
+            'true||[1,true,null,{"k":"é"}]|    a|b  |',
+        ),
+        (
+            "{{ '%s and %d%%' % (data.yes, 7) }}{{ '%(a)s' % {'a': data.yes} }}{{ '%s' % {'a': none} }}",
+            'true and 7%true{"a":null}',
+        ),
+        ("{{ '%05.1f %x %+d' | format(data.f, 255, 3) }}", "001.5 ff +3"),
+        ("{{ data.null | indent(2) }}{{ 'a\nb' | indent(2) }}{{ 'a b' | wordwrap(1) }}", "a\n  ba\nb"),
+        ("{{ data.yes | urlencode }}{{ 'ä/ b' | urlencode }}{{ {'a': 'b c'} | urlencode }}", "true%C3%A4/%20ba=b+c"),
+        ("{{ [1, 2] | sum }}{{ [[1], [2]] | sum(start=[]) }}{{ data.items | sum('n') }}", "3[1,2]3"),
+        (
+            "{{ 'aaa' | replace('a', 'b', 2) }}{{ 'aaa'.replace('a', 'b', 1) }}{{ 'ab' | replace('', '-') }}",
+            "bbabaa-a-b-",
+        ),
+        ("{% set x %}{% for i in [1, none] %}<{{ i }}>{% endfor %}{% endset %}{{ x }}", "<1><>"),
+        ("{% for i in data.list recursive %}{% if i %}{{ i }}{% endif %}{% endfor %}", '1true{"k":"é"}'),
+        ("{% for i in [[1, [2]], 3] recursive %}{{ loop(i) if i is sequence else i }},{% endfor %}", "1,2,,,3,"),
+        ("{{ '{:>5}' }}{% raw %}{{ x }}{% endraw %}", "{:>5}{{ x }}"),
         ("", ""),
     ],
 )
@@ -73,6 +100,28 @@ def test_templates_render(template: str, text: str) -> None:
         "{% for i in range(200000) %}{% endfor %}", "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
         "{% set a = 'x' * 9000000 %}{{ a ~ a }}", "{% set a = 'x' * 9000000 %}{{ a + a }}",
         "{% set a = 'x' * 9000000 %}{{ a }}{{ a }}", "{% set a = 'x' * 9000000 %}{{ [a, a] | join }}",
+        "{{ '%999999999d' % 1 }}", "{{ '%.999999999f' % 1 }}", "{{ '%*d' % (9, 1) }}", "{{ '%(a)9999d' * 9000 % {'a': 1} }}",
+        "{{ '%r' % 'a' }}", "{{ '%s %s' % 'a' }}", "{{ '%s' % ('a', 'b') }}", "{{ '%(b)s' % {'a': 1} }}", "{{ '%d' % 'a' }}",
+        "{{ '100%' % 1 }}", "{{ ('%s' * 9000) % (('x' * 9000,) * 9000) }}",
+        f"{DOUBLED}{{{{ ns.x }}}}", f"{DOUBLED}{{{{ ns.x | tojson }}}}", f"{DOUBLED}{{{{ ns.x | tojson(2) }}}}",
+        f"{DOUBLED}{{{{ ns.x ~ 'a' }}}}", f"{DOUBLED}{{{{ [ns.x] | join }}}}", f"{DOUBLED}{{{{ ns.x | upper }}}}",
+        f"{DOUBLED}{{{{ '%s' % [ns.x] }}}}",
+        "{% set ns = namespace(x=[]) %}{% for i in range(5000) %}{% set ns.x = [ns.x] %}{% endfor %}{{ ns.x }}",
+        "{{ ('a' * 1000000) | replace('a', 'b' * 1000) | length }}",
+        "{{ ('a' * 1000000).replace('a', 'b' * 1000) | length }}",
+        "{{ ('a\n' * 1000000) | indent(10000) | length }}",
+        "{{ ('a ' * 1000000) | wordwrap(1, true, 'b' * 10000) | length }}",
+        "{{ ([['x'] * 1000000] * 1000) | sum(start=[]) | length }}", "{{ (['a' * 1000000] * 1000) | tojson | length }}",
+        "{% set x %}{% for i in range(1000) %}{{ 'x' * 100000 }}{% endfor %}{% endset %}",
+        "{% macro m() %}{% for i in range(1000) %}{{ 'x' * 100000 }}{% endfor %}{% endmacro %}{{ m() | length }}",
+        "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
+        "{% for i in range(9999) %}{% for j in [1] * 9999 | map('abs') %}{% endfor %}{% endfor %}",
+        "{% macro f(n) %}{% if n %}{{ f(n-1) }}{{ f(n-1) }}{% endif %}{% endmacro %}{{ f(24) }}",
+        f"{DOUBLED}{{% for a in ns.x recursive %}}{{{{ loop(a) if a is sequence }}}}{{% endfor %}}",
+        "{% for i in data.null %}{% endfor %}", "{% for i in [1] %}{{ loop }}{% endfor %}",
+        "{{ range }}", "{{ namespace(a=1) }}",
+        "{% autoescape true %}{{ '<' }}{% endautoescape %}",
+        "{{ [1] | sum(start='a') }}", "{{ 1e308 * 10 }}", "{{ (-8) ** 0.5 }}",
         "{{ " + "(" * 3000 + "1" + ")" * 3000 + " }}",
     ],
 )  # fmt: skip
@@ -104,6 +153,11 @@ def test_a_template_sees_nothing_but_its_scope_and_helpers() -> None:
 )
 def test_the_paths_that_a_template_reads_are_found(template: str, paths: set[tuple[str | int, ...]]) -> None:
     assert set(references(template)) == paths
+
+
+def test_each_rendering_has_an_allowance_of_its_own() -> None:
+    template = "{% for i in range(1000) %}{% for j in range(900) %}{% endfor %}{% endfor %}done"
+    assert [render(SCOPE, template) for _ in range(2)] == ["done", "done"]
 
 
 @given(json_values)
