@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache, partial, wraps
-from typing import Any
+from typing import Any, cast
 
 from jinja2 import Undefined, nodes
 from jinja2.filters import FILTERS as JINJA_FILTERS
@@ -203,8 +203,8 @@ class Guarding(NodeTransformer):
         return node
 
 
-def _filtered(node: nodes.Expr, name: str) -> nodes.Filter:
-    return nodes.Filter(node, name, [], [], None, None, lineno=node.lineno)
+def _filtered(node: nodes.Node, name: str) -> nodes.Filter:
+    return nodes.Filter(cast(nodes.Expr, node), name, [], [], None, None, lineno=node.lineno)
 
 
 # -- filters --------------------------------------------------------------------------------------------------
