@@ -196,11 +196,15 @@ class Connection(asyncio.BufferedProtocol):
         finally:
             if self._calls.get(call_id) is call:
                 del self._calls[call_id]
-        if not self._lost.is_set():
-            self._transport.write(frame)
+        self._send(frame)
 
     def _fail(self, call_id: int, error: RuntaraError) -> None:
-        self._transport.write(framing.encode_failure(call_id, error))
+        self._send(framing.encode_failure(call_id, error))
+
+    def _send(self, frame: bytes) -> None:
+        # Of many answers that are ready at once, the first finds out that the client is gone; asyncio warns of the others.
+        if not self._transport.is_closing():
+            self._transport.write(frame)
 
     def _oversized(self, frame: framing.Oversized) -> None:
         limit = self._reader.limit

@@ -289,6 +289,29 @@ async def test_one_call_too_many_is_refused_and_a_cancelled_one_makes_room(stage
     await within(held.cancelled)
 
 
+async def test_a_client_that_is_killed_is_not_worth_a_warning_for_each_answer(
+    stage: Stage, raw: Raw, caplog: pytest.LogCaptureFixture
+) -> None:
+    begun, go = asyncio.Semaphore(0), asyncio.Event()
+
+    async def handler(request: m.PollSignals, caller: Caller, body: Body | None) -> m.PolledSignals:
+        begun.release()
+        await go.wait()
+        return m.PolledSignals(signals=[])
+
+    stage.script["poll_signals"] = handler
+    poll = m.PollSignals(instance_id="i")
+    raw.send(*(framing.encode_request(number, "poll_signals", poll) for number in range(1, 21)))
+    async with asyncio.timeout(PATIENCE):
+        for _ in range(20):
+            await begun.acquire()
+    raw.writer.transport.abort()
+    go.set()  # all answers are ready before the server hears that nobody waits for them
+    await raw.receive()
+
+    assert not caplog.records
+
+
 async def test_a_client_that_does_not_read_is_not_read_from(stage: Stage, raw: Raw, path: Path) -> None:
     stage.answer("get_checkpoint", m.GotCheckpoint(found=True, state=bytes(64 * 1024)))
     count = 2000
