@@ -21,8 +21,8 @@ from runtara_framework.dsl.validation.codes import MEANINGS, severity
 from runtara_framework.dsl.validation.limits import Limits
 from runtara_framework.dsl.writing import MAX_OUTPUT
 from runtara_framework.runtime.attempts import LONGEST_WAIT_MS, OUTPUT_LIMIT
+from runtara_framework.runtime.cleanup import ON_CANCEL_SECONDS
 from runtara_framework.runtime.events import EVENT_LIMIT
-from runtara_framework.runtime.scenario import ON_CANCEL_SECONDS
 
 EXAMPLES = Path(__file__).parents[1] / "examples" / "steps"
 OUTPUTS = {
@@ -82,6 +82,7 @@ RUN_TIME = {
     "GROUP_BY_INPUT_INVALID": "the value of a GroupBy is neither an array nor null",
     "SWITCH_NO_MATCH": "a routing Switch has no edge for the route, and none labelled `default`",
     "CHILD_FAILED": "a child scenario failed; `cause` is its error",
+    "ON_CANCEL_TIMEOUT": "the `onCancel` of a child scenario took longer than 30 s (in the event `on_cancel_failed`)",
     "RATE_LIMIT_BUDGET_EXCEEDED": "waits for rate limits took longer than `rateLimitBudgetMs`",
     "PATH_TYPE_ERROR": "a path asks an array for a named key",
     "PATH_SYNTAX_ERROR": "a path is malformed",

@@ -7,11 +7,10 @@ Cancellation passes through untouched.
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
-import threading
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+import logging
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, get_args
 
 import msgspec
 
@@ -25,7 +24,9 @@ from runtara_framework.agents.errors import (
     Category,
 )
 from runtara_framework.agents.redaction import Redactor
+from runtara_framework.agents.running import Alien, run_in_task, run_in_thread
 from runtara_framework.errors import RuntaraError
+from runtara_framework.sdk.values import not_a_number
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
@@ -39,6 +40,8 @@ CONNECTION_INPUT = "_connection"
 _TRANSIENT = (OSError, TimeoutError)
 _NOT_TRANSIENT = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
 
+_LOGGER = logging.getLogger("runtara.agents")
+
 
 async def call(agent: Agent, capability: Capability, inputs: Mapping[str, Any], context: CapabilityContext) -> Any:
     """Run the capability; return plain JSON that shares nothing with the input. Raises `AgentError` only."""
@@ -50,8 +53,8 @@ async def call(agent: Agent, capability: Capability, inputs: Mapping[str, Any], 
         arguments = _arguments(capability, values, context)
         result = await _run(capability, arguments)
         return _dump(capability, result)
-    except (Exception, SystemExit) as error:
-        failure = _failure(agent, capability, error)
+    except Exception as error:
+        failure = _failure(agent, capability, error.raised if isinstance(error, Alien) else error)
         _redact(failure, _secrets(agent, capability, inputs, context))
     # Outside of the `except`, so that nothing unmasked hangs on as `__context__`.
     raise failure
@@ -186,46 +189,20 @@ def _joined(problems: list[dict[str, str]]) -> str:
 
 async def _run(capability: Capability, arguments: dict[str, Any]) -> Any:
     if capability.is_async:
-        return await capability.function(**arguments)
+        name = f"{capability.agent_id}/{capability.id}"
+        return await run_in_task(lambda: capability.function(**arguments), name)
     return await run_in_thread(lambda: capability.function(**arguments))
-
-
-async def run_in_thread(function: Callable[[], Any]) -> Any:
-    """Run blocking code beside the event loop. Cancelling returns at once and leaves the thread to finish alone.
-
-    A daemon thread of its own, not the loop's executor: that one has few threads, which a wide Split would exhaust, and
-    waits at exit for a call that nobody wants any more.
-    """
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[tuple[bool, Any]] = loop.create_future()
-    variables = contextvars.copy_context()
-
-    def settle(succeeded: bool, value: Any) -> None:
-        if not done.done():
-            done.set_result((succeeded, value))
-
-    def target() -> None:
-        try:
-            outcome = (True, variables.run(function))
-        except BaseException as error:  # handed over to the caller, whatever it is
-            outcome = (False, error)
-        try:
-            loop.call_soon_threadsafe(settle, *outcome)
-        except RuntimeError:
-            return  # the loop has closed: nobody waits for this any more
-
-    threading.Thread(target=target, name="runtara-capability", daemon=True).start()
-    succeeded, value = await done
-    if not succeeded:
-        raise value
-    return value
 
 
 def _dump(capability: Capability, result: Any) -> Any:
     adapter = capability.output
     try:
         checked = adapter.validate_python(result)
-        return msgspec.json.decode(adapter.dump_json(checked, by_alias=True, warnings="error"))
+        data = adapter.dump_json(checked, by_alias=True, warnings="error")
+        # pydantic writes NaN and infinities as null; look for one only where there is a null at all.
+        if b"null" in data and (place := not_a_number(checked, "the output")):
+            raise ValueError(f"{place} is no finite number")
+        return msgspec.json.decode(data)
     except Exception as error:
         from pydantic import ValidationError
 
@@ -241,7 +218,7 @@ def _dump(capability: Capability, result: Any) -> Any:
 
 def _failure(agent: Agent, capability: Capability, error: BaseException) -> AgentError:
     if isinstance(error, AgentError):
-        return error
+        return _in_order(f"{agent.id}/{capability.id}", error)
     if isinstance(error, RuntaraError):
         category: Category = "transient" if error.retryable else "permanent"
     else:
@@ -258,6 +235,23 @@ def _failure(agent: Agent, capability: Capability, error: BaseException) -> Agen
     return failure
 
 
+def _in_order(name: str, error: AgentError) -> AgentError:
+    """The error with a code, a category and a wait that mean something: nothing checked them when it was made. What had
+    to be changed is said in the log, for the author of the agent."""
+    given = (error.code, error.category, error.retry_after_ms)
+    error.code = str(error.code)  # type: ignore[misc]  # the object's, not the class's
+    if error.category not in get_args(Category):
+        error.category = "permanent"
+    wait: float | None = error.retry_after_ms
+    if wait is not None:
+        usable = isinstance(wait, (int, float)) and math.isfinite(wait)
+        error.retry_after_ms = max(0, math.ceil(wait)) if usable else None
+    kept = (error.code, error.category, error.retry_after_ms)
+    if kept != given:
+        _LOGGER.warning("%s raised (code, category, retry_after_ms) %r, which counts as %r", name, given, kept)
+    return error
+
+
 def _secrets(agent: Agent, capability: Capability, inputs: Mapping[str, Any], context: CapabilityContext) -> list[str]:
     found: list[str] = []
     given = inputs.get(CONNECTION_INPUT) if isinstance(inputs, Mapping) else None
@@ -269,11 +263,8 @@ def _secrets(agent: Agent, capability: Capability, inputs: Mapping[str, Any], co
         else:
             _collect(dict(connection.parameters), found)
     if isinstance(inputs, Mapping):
-        aliases = capability.declaration.input_aliases
-        secret = {field.name for field in capability.info.inputs if field.secret}
-        for name, value in inputs.items():
-            if aliases.get(name, name) in secret:
-                _collect(value, found)
+        for name in capability.secret_inputs & inputs.keys():
+            _collect(inputs[name], found)
     return found
 
 

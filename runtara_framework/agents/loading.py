@@ -57,6 +57,12 @@ class Capability:
         return TypeAdapter(self.output_type)
 
     @cached_property
+    def secret_inputs(self) -> frozenset[str]:
+        """The names and aliases of the inputs whose values nobody may see."""
+        secret = {field.name for field in self.info.inputs if field.secret}
+        return frozenset(secret | {alias for alias, name in self.declaration.input_aliases.items() if name in secret})
+
+    @cached_property
     def info(self) -> CapabilityInfo:
         """What the validator, the compiler and the CLI see."""
         from runtara_framework.agents.describe import describe_capability

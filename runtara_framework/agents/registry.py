@@ -104,6 +104,19 @@ class AgentRegistry:
         """What the agent says of itself. Raises what `get` raises."""
         return self.get(agent_id).info
 
+    def shown(self, agent_id: str, capability_id: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """The inputs of a call as they may be shown: without connections, and without what the capability calls secret; of
+        one that cannot be looked up, nothing."""
+        from runtara_framework.agents.invoke import CONNECTION_INPUT
+        from runtara_framework.agents.redaction import MASK
+
+        try:
+            capability = self.get(agent_id).capability(capability_id)
+            secret = {CONNECTION_INPUT, *(inputs if capability is None else capability.secret_inputs)}
+        except PluginError:
+            secret = set(inputs)
+        return {name: MASK if name in secret else value for name, value in inputs.items()}
+
     def listing(self) -> AgentListing:
         """Import and describe every agent; those that fail are among `problems`, and stop nobody else."""
         agents: list[AgentInfo] = []

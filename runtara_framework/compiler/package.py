@@ -256,6 +256,7 @@ def _manifest(
     shown = graph.model_dump(by_alias=True, exclude_unset=True, include={"input_schema", "output_schema", "variables"})
     steps = (step for plan in program.plans for step in plan.graph.steps.values())
     triggers = {step.compensation.trigger for step in steps if isinstance(step, AgentStep) and step.compensation}
+    handles = any(one.on_cancel is not None for one in (graph, *(child.graph for child in program.children)))
     manifest: dict[str, Any] = {
         "kind": "scenario",
         "format": FORMAT,
@@ -272,7 +273,7 @@ def _manifest(
         "hasSideEffects": program.has_side_effects,
         # What a server needs to know to cancel an instance that does not run. It may be undoing a failure, and that is not
         # left half done (DSL.md 9): so all compensations count but those that only a cancel itself asks for.
-        "onCancel": graph.on_cancel is not None or bool(triggers - {"manual"}) or None,
+        "onCancel": handles or bool(triggers - {"manual"}) or None,
         "manualCompensation": "manual" in triggers or None,
         "stdlib": None if stdlib is None else stdlib.identity,
         "compiler": __version__,

@@ -14,7 +14,7 @@ from runtara_framework.errors import RuntaraError
 from runtara_framework.runtime.scope import Scope
 from runtara_framework.sdk.failure import OUTPUT_TOO_LARGE, Failure
 from runtara_framework.sdk.keys import Key
-from runtara_framework.sdk.values import decode, encode
+from runtara_framework.sdk.values import decode, encode, plain, shortened
 
 LONGEST_WAIT_MS = 300_000
 OUTPUT_LIMIT = 16 * 1024 * 1024
@@ -31,10 +31,12 @@ async def attempts(
     delay_ms: int,
     timeout_ms: int | None = None,
     durable: bool = True,
+    secret: bool = False,
     effect: bool = False,
 ) -> Any:
     """The value of the first attempt that succeeds. `once` gets the number of the attempt, from 1. Raises the failure of
-    the last one. `effect`: an attempt and its checkpoint must not be cut in two by a pause."""
+    the last one. `secret`: failures are saved and the value is not. `effect`: an attempt and its checkpoint must not be
+    cut in two by a pause."""
     ctx = s.ctx
     if durable and (saved := ctx.saved(key)) is not None:
         return decode(saved)
@@ -44,9 +46,9 @@ async def attempts(
         if failure is None:
             if effect and durable:
                 async with ctx.effect():
-                    failure, value = await _try(s, key, once, number, timeout_ms, durable)
+                    failure, value = await _try(s, key, once, number, timeout_ms, durable, secret)
             else:
-                failure, value = await _try(s, key, once, number, timeout_ms, durable)
+                failure, value = await _try(s, key, once, number, timeout_ms, durable, secret)
             if failure is None:
                 return value
         if not failure.retryable or number > retries:
@@ -56,21 +58,24 @@ async def attempts(
 
 
 async def _try(
-    s: Scope, key: Key, once: Callable[[int], Awaitable[Any]], number: int, timeout_ms: int | None, durable: bool
+    s: Scope,
+    key: Key,
+    once: Callable[[int], Awaitable[Any]],
+    number: int,
+    timeout_ms: int | None,
+    durable: bool,
+    secret: bool,
 ) -> tuple[Failure | None, Any]:
     try:
         value = await limited(once(number), timeout_ms)
+        return None, value if secret else await _keep(s, key, value, durable)
     except Exception as error:
-        failure = as_failure(error)
-        if not durable:
-            return failure, None
-        state = encode(failure.to_dict(), "the failure")
-        stored = await s.ctx.checkpoint(key.attempt(number), state)
-        return (failure if stored is state else Failure.from_dict(decode(stored))), None
-    return None, await _keep(s, key, value, durable)
+        return await _record(s, key.attempt(number), as_failure(error), durable), None
 
 
 async def _keep(s: Scope, key: Key, value: Any, durable: bool) -> Any:
+    """The value as it will be after a replay. One that cannot be kept is a failure of the attempt like any other: what it
+    did is done, so it must not be done again."""
     state = encode(value, "the step's output")
     if len(state) > OUTPUT_LIMIT:
         raise Failure(
@@ -82,6 +87,23 @@ async def _keep(s: Scope, key: Key, value: Any, durable: bool) -> Any:
         return value
     stored = await s.ctx.checkpoint(key, state)
     return value if stored is state else decode(stored)
+
+
+async def _record(s: Scope, key: Key, failure: Failure, durable: bool) -> Failure:
+    """Save a failed attempt; the failure as handlers see it, in this launch and after a replay alike."""
+    wire = plain(failure.to_dict())
+    state = encode(wire, "the failure")
+    if len(state) > OUTPUT_LIMIT:
+        wire = shortened(wire)
+        state = encode(wire, "the failure")
+    if durable:
+        try:
+            state = await s.ctx.checkpoint(key, state)
+        except Failure:  # the server takes less
+            state = await s.ctx.checkpoint(key, encode(shortened(wire), "the failure"))
+    told = Failure.from_dict(decode(state))
+    told.__cause__ = failure
+    return told
 
 
 def _remembered(s: Scope, key: Key, number: int) -> Failure | None:
@@ -111,23 +133,21 @@ async def limited(work: Awaitable[Any], timeout_ms: int | None) -> Any:
 
 async def _back_off(s: Scope, key: Key, number: int, failure: Failure, delay_ms: int, durable: bool) -> None:
     if failure.retry_after_ms is not None:
-        wait_ms = min(failure.retry_after_ms, LONGEST_WAIT_MS)
+        wait_ms = max(0, min(failure.retry_after_ms, LONGEST_WAIT_MS))
     else:
         wait_ms = min(delay_ms * 2 ** min(number - 1, 40), LONGEST_WAIT_MS)
         # Between half and all of it: many instances that failed together do not come back together.
         wait_ms = round(wait_ms * (1 - 0.5 * s.ctx.random(key.attempt(number)).random()))
-    if "RATE_LIMIT" in failure.code:
-        if wait_ms > s.budget.left_ms:
-            raise Failure(
-                RATE_LIMIT_BUDGET_EXCEEDED,
-                f"waiting {wait_ms} ms more for a rate limit would exceed the scenario's rateLimitBudgetMs",
-                category="transient",
-                attributes={"waitMs": wait_ms, "leftMs": s.budget.left_ms},
-                cause=failure,
-            )
-        s.budget.left_ms -= wait_ms
-    if wait_ms:
-        if durable:
-            await s.ctx.sleep(key.suffix("backoff").index(number), wait_ms)
-        else:
-            await asyncio.sleep(wait_ms / 1000)
+    place = key.suffix("backoff").index(number)
+    if "RATE_LIMIT" in failure.code and not await s.budget.draw(s.ctx, place, wait_ms, durable=durable):
+        raise Failure(
+            RATE_LIMIT_BUDGET_EXCEEDED,
+            f"waiting {wait_ms} ms more for a rate limit would exceed the scenario's rateLimitBudgetMs",
+            category="transient",
+            attributes={"waitMs": wait_ms, "leftMs": s.budget.left_ms},
+            cause=failure,
+        )
+    if durable:
+        await s.ctx.sleep(place, wait_ms)
+    else:
+        await s.ctx.nap(wait_ms)

@@ -50,7 +50,7 @@ class StartScenario(Step, frozen=True, kw_only=True):
 
     async def _once(self, s: Scope, base: Key, given: Any) -> Any:
         try:
-            return await run_as_child(s, self.child, base.site(str(self.child.scenario)), given, self.durable)
+            return await run_as_child(s, self.id, self.child, base.site(str(self.child.scenario)), given, self.durable)
         except Failure as cause:
             raise self._failed(cause) from cause
 

@@ -63,6 +63,7 @@ async def compensate(s: Scope, failure: Failure | None) -> None:
     for done in sorted(due, key=lambda done: -done.compensation.order):
         scope = s.branch(None)
         scope.key = s.key.step(done.step.id).suffix("compensation")
+        scope.outer = s
         scope.roots["variables"] = {**s.variables, "_compensation": done.data}
         undo = done.compensation.undo()
         said: dict[str, Any] = {"step_id": done.step.id, "compensation_step": undo.id}

@@ -19,6 +19,7 @@ from runtara_framework.errors import (
     ConnectionServiceMissing,
     ConnectionUnknown,
 )
+from runtara_framework.runtime.attempts import attempts
 from runtara_framework.runtime.scope import Scope
 from runtara_framework.runtime.step import Step
 from runtara_framework.sdk.failure import Failure
@@ -32,8 +33,13 @@ TOKEN_VARIABLE = "CONNECTION_SERVICE_TOKEN"  # the name of a variable
 TIMEOUT_S = 30.0
 
 
+RETRIES = 3
+DELAY_MS = 1000
+
+
 class Connection(Step, frozen=True, kw_only=True):
-    """Fetches a connection, for secure agents only. Never checkpointed."""
+    """Fetches a connection, for secure agents only, and again in every launch. What is saved is that it could not be had,
+    because the flow goes on from there."""
 
     kind: ClassVar[str] = "Connection"
 
@@ -41,19 +47,29 @@ class Connection(Step, frozen=True, kw_only=True):
     integration: str
 
     async def perform(self, s: Scope, given: Any) -> dict[str, Any]:
+        outputs = await attempts(
+            s,
+            s.key.step(self.id),
+            lambda number: self._once(s),
+            retries=RETRIES,
+            delay_ms=DELAY_MS,
+            durable=s.durable,
+            secret=True,
+        )
+        return self.result(outputs)
+
+    async def _once(self, s: Scope) -> dict[str, Any]:
         fetched = await fetch(s, self.connection, self.id)
         if fetched.integration_id != self.integration:
             raise Failure(
                 "CONNECTION_MISMATCH",
                 f"connection {self.connection!r} is of type {fetched.integration_id!r}, not {self.integration!r}",
             )
-        return self.result(
-            {
-                "parameters": dict(fetched.parameters),
-                "integration_id": fetched.integration_id,
-                "connection_subtype": fetched.connection_subtype,
-            }
-        )
+        return {
+            "parameters": dict(fetched.parameters),
+            "integration_id": fetched.integration_id,
+            "connection_subtype": fetched.connection_subtype,
+        }
 
 
 async def fetch(s: Scope, connection_id: str, step_id: str) -> Fetched:
@@ -89,7 +105,7 @@ async def _resolve(s: Scope, connection_id: str) -> ResolvedConnection:
     if not base:
         return await s.ctx.resolve_connection(connection_id)
     from runtara_framework import connections
-    from runtara_framework.agents.invoke import run_in_thread
+    from runtara_framework.agents.running import run_in_thread
 
     token = os.environ.get(TOKEN_VARIABLE)
     try:

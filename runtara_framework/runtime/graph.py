@@ -34,24 +34,33 @@ async def run_graph(s: Scope) -> Any:
     compensations is compensated first."""
     try:
         outcome = await s.graph.flow(s)
+        if s.run.interrupted:
+            await _clean_up(s, None)  # a Finish step in one branch has ended the others
         value = outcome.value if isinstance(outcome, Finished) else None
         if s.graph.output_schema:
             _check_output(s.graph, value)
         return value
     except Failure as failure:
-        if s.completed:
-            from runtara_framework.runtime.compensation import compensate
-
-            try:
-                await compensate(s, failure)
-            except asyncio.CancelledError:
-                s.run.interrupted.append((s, failure))
-                raise
+        if s.completed or s.run.interrupted:
+            await _clean_up(s, failure)
         raise
     except asyncio.CancelledError:
-        if s.completed:
+        if s.completed or (s.graph.on_cancel is not None and s.outer is not None):
             s.run.interrupted.append((s, None))
         raise
+
+
+async def _clean_up(s: Scope, failure: Failure | None) -> None:
+    from runtara_framework.runtime.cleanup import clean_up
+    from runtara_framework.runtime.compensation import compensate
+
+    await clean_up(s, failure)
+    if failure is not None:
+        try:
+            await compensate(s, failure)
+        except asyncio.CancelledError:
+            s.run.interrupted.append((s, failure))
+            raise
 
 
 def _check_output(graph: Graph, value: Any) -> None:

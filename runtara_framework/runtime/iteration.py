@@ -51,7 +51,8 @@ async def iterate(
         durable=s.durable,
         budget=s.budget,
         indices=indices,
-        scope_id=f"{key}[{index}]" if s.debug else None,
+        outer=s,
+        owner=step.id,
     )
     try:
         return await run_graph(inner)

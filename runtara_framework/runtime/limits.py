@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -14,24 +15,63 @@ from runtara_framework.sdk.keys import Key
 T = TypeVar("T")
 
 
+EVERY_SECONDS = 0.005
+"""Between two breaths of a loop."""
+
+
+class Breath:
+    """Lets others run now and then beside a loop that may never wait for anything: without it no time limit, cancel or
+    heartbeat would reach the program before the loop is over."""
+
+    __slots__ = ("_next",)
+
+    def __init__(self) -> None:
+        self._next = time.monotonic() + EVERY_SECONDS
+
+    async def take(self) -> None:
+        now = time.monotonic()
+        if now >= self._next:
+            await asyncio.sleep(0)
+            self._next = time.monotonic() + EVERY_SECONDS
+
+
 async def time_limit(
     s: Scope, key: Key, timeout_ms: int | None, code: str, step: Step, work: Callable[[], Awaitable[T]], durable: bool
 ) -> T:
-    """`work`, interrupted with `code` (category timeout) after `timeout_ms`. `durable`: the time goes on while the process
-    is away."""
+    """`work` of a step, interrupted with `code` (category timeout) after `timeout_ms`. `durable`: the time goes on while
+    the process is away."""
     if timeout_ms is None:
         return await work()
-    if durable:
-        try:
-            async with s.ctx.timeout(key, timeout_ms):
+    failure = Failure(code, f"{step.kind} {step.id!r} took longer than {timeout_ms} ms", category="timeout")
+    return await cut_off_after(s, key, timeout_ms, failure, work, durable=durable, step_id=step.id)
+
+
+async def cut_off_after(
+    s: Scope,
+    key: Key,
+    ms: int,
+    failure: Failure,
+    work: Callable[[], Awaitable[T]],
+    *,
+    durable: bool,
+    step_id: str | None = None,
+) -> T:
+    """`work`, interrupted after `ms`; then what it had begun (in that step of `s`) is cleaned up and `failure` raised."""
+
+    async def struck() -> None:
+        if s.run.interrupted:
+            from runtara_framework.runtime.cleanup import clean_up
+
+            await clean_up(s, failure, step_id)
+
+    # Failures of steps are `Failure`s: a TimeoutError is that of the limit.
+    try:
+        if durable:
+            async with s.ctx.timeout(key, ms, struck=struck):
                 return await work()
-        except TimeoutError:
-            expired = True  # ctx.timeout is the only one that raises it: failures of steps are `Failure`s
-    else:
-        try:
-            async with asyncio.timeout(timeout_ms / 1000):
-                return await work()
-        except TimeoutError:
-            expired = True
-    assert expired
-    raise Failure(code, f"{step.kind} {step.id!r} took longer than {timeout_ms} ms", category="timeout")
+        async with asyncio.timeout(ms / 1000):
+            return await work()
+    except TimeoutError:
+        if not durable:
+            await struck()
+    raise failure

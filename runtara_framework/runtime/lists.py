@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from runtara_framework.dsl.jsontext import plain_text
 from runtara_framework.dsl.paths import Path, resolve
 from runtara_framework.dsl.schemas import kind_of
+from runtara_framework.runtime.limits import Breath
 from runtara_framework.runtime.scope import Scope
 from runtara_framework.runtime.step import Step
 from runtara_framework.sdk.failure import Failure
@@ -30,7 +31,10 @@ class Filter(Step, frozen=True, kw_only=True):
     async def perform(self, s: Scope, given: Any) -> dict[str, Any]:
         roots, test = dict(s.roots), self.test
         kept = []
-        for item in given:  # only `item` changes: copying the scope for each would be quadratic
+        breath = Breath()
+        for number, item in enumerate(given):  # only `item` changes: copying the scope for each would be quadratic
+            if not number % 256:
+                await breath.take()
             roots["item"] = item
             if test(roots):
                 kept.append(item)

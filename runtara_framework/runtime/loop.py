@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from runtara_framework.runtime.graph import Graph
 from runtara_framework.runtime.iteration import iterate
-from runtara_framework.runtime.limits import time_limit
+from runtara_framework.runtime.limits import Breath, time_limit
 from runtara_framework.runtime.scope import Scope
 from runtara_framework.runtime.step import Step
 from runtara_framework.sdk.keys import Key
@@ -44,7 +44,9 @@ class While(Step, frozen=True, kw_only=True):
     async def _iterations(self, s: Scope, key: Key, marks: bool) -> tuple[int, Any]:
         index, outputs = self._progress(s, key) if marks else (0, None)
         roots = dict(s.roots)
+        breath = Breath()
         while index < self.limit:
+            await breath.take()
             loop = {"index": index, "outputs": outputs}
             roots["loop"] = loop
             if not self.test(roots):

@@ -7,16 +7,15 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 from runtara_framework.dsl.schemas import Violation, check_input
+from runtara_framework.runtime.budget import Budget
 from runtara_framework.runtime.graph import Graph, run_graph
-from runtara_framework.runtime.scope import Budget, Run, Scope
+from runtara_framework.runtime.scope import Run, Scope
 from runtara_framework.sdk.failure import INPUT_INVALID, Failure
 from runtara_framework.sdk.keys import Key
 
 if TYPE_CHECKING:
     from runtara_framework.sdk.context import Context
     from runtara_framework.stdlib import Pin
-
-ON_CANCEL_SECONDS = 30
 
 
 async def run_scenario(
@@ -38,12 +37,22 @@ async def run_scenario(
     return result
 
 
-async def run_as_child(s: Scope, graph: Graph, key: Key, data: Any, durable: bool) -> Any:
-    """The output of a child scenario that was given `data`. Raises the child's failure."""
-    return await run_graph(_scope(s.run, graph, {"data": data}, key, durable=durable and s.durable))
+async def run_as_child(s: Scope, step_id: str, graph: Graph, key: Key, data: Any, durable: bool) -> Any:
+    """The output of a child scenario that a step gave `data`. Raises the child's failure."""
+    scope = _scope(s.run, graph, {"data": data}, key, durable=durable and s.durable, outer=s, owner=step_id)
+    return await run_graph(scope)
 
 
-def _scope(run: Run, graph: Graph, given: Any, key: Key, *, durable: bool) -> Scope:
+def _scope(
+    run: Run,
+    graph: Graph,
+    given: Any,
+    key: Key,
+    *,
+    durable: bool,
+    outer: Scope | None = None,
+    owner: str | None = None,
+) -> Scope:
     envelope, violations = check_input(graph.input_schema, graph.variables, given)
     if violations:
         raise _input_invalid(violations)
@@ -56,8 +65,8 @@ def _scope(run: Run, graph: Graph, given: Any, key: Key, *, durable: bool) -> Sc
         "variables": variables,
         "scenario": {"inputs": {"data": envelope.data, "variables": variables}},
     }
-    budget = Budget(graph.rate_limit_budget_ms)
-    return Scope(run, graph, roots, key, durable=durable, budget=budget, scope_id=str(key) or None)
+    budget = Budget(graph.rate_limit_budget_ms, key)
+    return Scope(run, graph, roots, key, durable=durable, budget=budget, outer=outer, owner=owner)
 
 
 def _input_invalid(violations: list[Violation]) -> Failure:
@@ -70,16 +79,7 @@ def _input_invalid(violations: list[Violation]) -> Failure:
 
 async def _on_cancel(root: Scope) -> None:
     """What a scenario does when its instance is cancelled or out of time: undo, then the graph's own `onCancel`."""
-    async with asyncio.timeout(ON_CANCEL_SECONDS):
-        if root.run.interrupted:
-            from runtara_framework.runtime.compensation import compensate
+    from runtara_framework.runtime.cleanup import clean_up, on_cancel
 
-            for scope, failure in root.run.interrupted:
-                await compensate(scope, failure)
-        handler = root.graph.on_cancel
-        if handler is not None:
-            variables = dict(root.variables)
-            variables.update((name, declared.get("value")) for name, declared in handler.variables.items())
-            roots = {"data": root.roots["data"], "scenario": root.roots["scenario"], "variables": variables}
-            inner = Scope(root.run, handler, roots, root.key.site("onCancel"), durable=root.durable, budget=root.budget)
-            await run_graph(inner)
+    await clean_up(root, None)
+    await on_cancel(root, limited=False)

@@ -8,6 +8,7 @@ from runtara_framework.sdk.failure import Failure
 from runtara_framework.sdk.keys import Key
 
 if TYPE_CHECKING:
+    from runtara_framework.runtime.budget import Budget
     from runtara_framework.runtime.compensation import Done
     from runtara_framework.runtime.graph import Graph
     from runtara_framework.sdk.context import Context
@@ -26,17 +27,9 @@ class Run:
         self.debug = debug
         self.connection_url = connection_url
         self.connections: dict[str, Any] = {}  # what `connection` keeps, until when
-        # Passes that a cancellation cut off and that have something to undo, and the failure that they were undoing already.
+        # Passes that were cut off and have something to clean up, the inner ones first, and the failure because of which
+        # they were doing so already.
         self.interrupted: list[tuple[Scope, Failure | None]] = []
-
-
-class Budget:
-    """How long one scenario may still wait for rate limits, in ms."""
-
-    __slots__ = ("left_ms",)
-
-    def __init__(self, left_ms: int) -> None:
-        self.left_ms = left_ms
 
 
 class Scope:
@@ -55,9 +48,10 @@ class Scope:
         "graph",
         "indices",
         "key",
+        "outer",
+        "owner",
         "roots",
         "run",
-        "scope_id",
         "steps",
     )
 
@@ -71,8 +65,10 @@ class Scope:
         durable: bool,
         budget: Budget,
         indices: tuple[int, ...] = (),
-        scope_id: str | None = None,
+        outer: Scope | None = None,
+        owner: str | None = None,
     ) -> None:
+        """`outer` and `owner`: the pass and the id of the step that this pass is part of."""
         self.run = run
         self.ctx = run.ctx
         self.debug = run.debug
@@ -84,7 +80,8 @@ class Scope:
         self.durable = durable and graph.durable
         self.budget = budget
         self.indices = indices
-        self.scope_id = scope_id
+        self.outer = outer
+        self.owner = owner
         self.errors: Errors = None
         self.completed: list[Done] = []
 
@@ -97,6 +94,14 @@ class Scope:
         if errors is not self.errors:
             other.set_errors(errors)
         return other
+
+    def within(self, other: Scope, step_id: str | None = None) -> bool:
+        """Is this the pass of `other`, or part of it; with `step_id`, part of that step of it?"""
+        scope: Scope | None = self
+        owner: str | None = None
+        while scope is not None and scope.steps is not other.steps:
+            owner, scope = scope.owner, scope.outer
+        return scope is not None and (step_id is None or owner == step_id)
 
     def store(self, step_id: str, result: dict[str, Any]) -> None:
         """Make the result of a step visible as `steps.<id>`."""

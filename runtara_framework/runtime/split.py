@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from runtara_framework.dsl.bounds import MAX_ITERATIONS
+from runtara_framework.dsl.errors import EvaluationError
 from runtara_framework.dsl.schemas import check, kind_of
 from runtara_framework.runtime.attempts import attempts
 from runtara_framework.runtime.graph import Graph
 from runtara_framework.runtime.iteration import iterate, of_iteration
-from runtara_framework.runtime.limits import time_limit
+from runtara_framework.runtime.limits import Breath, time_limit
 from runtara_framework.runtime.scope import Scope
 from runtara_framework.runtime.step import Step
 from runtara_framework.sdk.failure import OUTPUT_INVALID, Failure
@@ -86,9 +87,11 @@ class Split(Step, frozen=True, kw_only=True):
         tally = _Tally(len(items))
         width = len(items) if self.parallelism == 0 else min(self.parallelism, len(items))
         ahead = iter(range(len(items)))
+        breath = Breath()
 
         async def worker() -> None:
             for index in ahead:
+                await breath.take()
                 tally.started.add(index)
                 try:
                     value = await self._one(s, key, index, items[index])
@@ -106,9 +109,14 @@ class Split(Step, frozen=True, kw_only=True):
                 await worker()
             else:
                 await s.ctx.gather(*(worker() for _ in range(width)))
-        except Failure as failure:
+        except (Failure, EvaluationError) as error:
+            failure = Failure.of(error)
+            if s.run.interrupted:
+                from runtara_framework.runtime.cleanup import clean_up
+
+                await clean_up(s, failure, self.id)
             failure.attributes.update(tally.report())
-            raise
+            raise failure from error.__cause__
         return tally.report()
 
     async def _one(self, s: Scope, key: Key, index: int, item: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
@@ -46,7 +45,7 @@ class Delay(Step, frozen=True, kw_only=True):
         if self.durable and s.durable:
             await s.ctx.sleep(s.key.step(self.id), given)
         else:
-            await asyncio.sleep(given / 1000)
+            await s.ctx.nap(given)
         return self.result({"duration_ms": given}, duration_ms=given)
 
 
@@ -65,7 +64,7 @@ class WaitForSignal(Step, frozen=True, kw_only=True):
 
     def prepare(self, s: Scope) -> Any:
         given: dict[str, Any] = {
-            "timeout_ms": None if self.timeout is None else _optional_milliseconds(self.timeout(s.roots))
+            "timeout_ms": None if self.timeout is None else _milliseconds(self.timeout(s.roots), "timeoutMs")
         }
         if self.action is not None:
             given["action"] = {
@@ -78,6 +77,7 @@ class WaitForSignal(Step, frozen=True, kw_only=True):
     async def perform(self, s: Scope, given: Any) -> dict[str, Any]:
         key = s.key.step(self.id)
         signal_id = str(key)
+        durable = self.durable and s.durable
         if s.ctx.saved(key) is None and s.ctx.saved(key.suffix("asked")) is None:
             if self.on_wait is not None:
                 await self._prepare_people(s, key, signal_id)
@@ -90,32 +90,30 @@ class WaitForSignal(Step, frozen=True, kw_only=True):
                 "action": given.get("action"),
             }
             await s.ctx.emit("external_input_requested", bounded(said), key=key.suffix("request"))
-            if self.on_wait is not None:
+            if self.on_wait is not None and durable:
                 await s.ctx.checkpoint(key.suffix("asked"), b"true")
-        payload = await self._payload(s, key, signal_id, given["timeout_ms"])
+        if durable:
+            payload = await self._payload(s, key, signal_id, given["timeout_ms"])
+        else:
+            with s.ctx.hold():
+                payload = await self._payload(s, key, signal_id, given["timeout_ms"])
         return self.result(payload, signal_id=signal_id)
 
     async def _payload(self, s: Scope, key: Key, signal_id: str, timeout_ms: int | None) -> Any:
-        if timeout_ms is None:
-            return await self._valid_payload(s, key, signal_id)
-        try:
-            if self.durable and s.durable:
-                async with s.ctx.timeout(key, timeout_ms):
-                    return await self._valid_payload(s, key, signal_id)
-            async with asyncio.timeout(timeout_ms / 1000):
-                return await self._valid_payload(s, key, signal_id)
-        except TimeoutError:
-            raise WaitTimeout(
-                f"no valid signal {signal_id!r} came within {timeout_ms} ms", attributes={"signalId": signal_id}
-            ) from None
-
-    async def _valid_payload(self, s: Scope, key: Key, signal_id: str) -> Any:
         """The first payload that satisfies the response schema; others are refused by an event, and the wait goes on."""
+        ctx, durable = s.ctx, self.durable and s.durable
+        until_ms = None
+        if timeout_ms is not None and ctx.saved(key.timeout()) is None:
+            until_ms = await ctx.deadline(key, timeout_ms) if durable else ctx.clock_ms() + timeout_ms
         number = 0
-        while True:
+        while timeout_ms is None or until_ms is not None:
             here = key if number == 0 else key.suffix("again").index(number)
-            payload = _value(await s.ctx.wait_signal(here, signal_id))
-            payload, violations = check(self.schema, payload, "payload")
+            received = await ctx.receive(here, signal_id, until_ms)
+            if received is None:
+                if durable:
+                    await ctx.checkpoint(key.timeout(), b"true")
+                break
+            payload, violations = check(self.schema, _value(received), "payload")
             if not violations:
                 return payload
             said = {
@@ -123,8 +121,11 @@ class WaitForSignal(Step, frozen=True, kw_only=True):
                 "step_id": self.id,
                 "violations": [violation.to_wire() for violation in violations],
             }
-            await s.ctx.emit("external_input_rejected", bounded(said), key=here.suffix("rejected"))
+            await ctx.emit("external_input_rejected", bounded(said), key=here.suffix("rejected"))
             number += 1
+        raise WaitTimeout(
+            f"no valid signal {signal_id!r} came within {timeout_ms} ms", attributes={"signalId": signal_id}
+        )
 
     async def _prepare_people(self, s: Scope, key: Key, signal_id: str) -> None:
         assert self.on_wait is not None
@@ -140,13 +141,10 @@ class WaitForSignal(Step, frozen=True, kw_only=True):
             durable=s.durable,
             budget=s.budget,
             indices=s.indices,
-            scope_id=str(key) if s.debug else None,
+            outer=s,
+            owner=self.id,
         )
         await run_graph(inner)
-
-
-def _optional_milliseconds(value: Any) -> int | None:
-    return None if value is None else _milliseconds(value, "timeoutMs")
 
 
 def _value(payload: bytes) -> Any:

@@ -13,8 +13,6 @@ from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import msgspec
-
 from runtara_framework.clock import Clock
 from runtara_framework.errors import PayloadTooLarge, RuntaraError, StaleLaunch
 from runtara_framework.sdk.client import InstanceClient
@@ -24,7 +22,7 @@ from runtara_framework.sdk.failure import EXECUTION_TIMEOUT, OUTPUT_TOO_LARGE, U
 from runtara_framework.sdk.keys import Key
 from runtara_framework.sdk.scope import Scope
 from runtara_framework.sdk.scope import enter as enter_scope
-from runtara_framework.sdk.values import encode
+from runtara_framework.sdk.values import encode, plain, shortened
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -38,8 +36,6 @@ CANCEL_SECONDS = 30.0
 """What a program's `on_cancel` may take."""
 RELEASE_SECONDS = 2.0
 """What closing pooled connections may take, when everything is reported."""
-MESSAGE_CHARACTERS = 8_000
-"""What is left of the message of a failure that is too large to be reported."""
 TERMINATED = 128 + 15
 TIMED_OUT = (
     "the instance has used up its running time (`timeout_seconds` of its start, else `executionTimeoutSeconds`; time "
@@ -201,20 +197,15 @@ async def _report(client: InstanceClient, program: asyncio.Task[Any]) -> Outcome
 async def _fail(client: InstanceClient, failure: Failure) -> Outcome:
     try:
         try:
-            await client.failed(msgspec.json.decode(_encoder.encode(failure.to_dict())))
-        except (PayloadTooLarge, TypeError, ValueError, OverflowError, RecursionError):
-            # Too large, or no JSON (attributes are the program's): say at least what happened.
-            short = Failure(failure.code, failure.message[:MESSAGE_CHARACTERS], category=failure.category)
-            await client.failed(short)
+            await client.failed(plain(failure.to_dict()))
+        except (PayloadTooLarge, OverflowError):  # the latter: of a number that JSON can write and the wire cannot
+            await client.failed(shortened(plain(failure.to_dict())))
     except StaleLaunch:
         return Outcome.STALE
     except RuntaraError as error:
         _complain(f"could not report {failure!r}: {error.code}: {error.message}")
         return Outcome.LOST
     return Outcome.FAILED
-
-
-_encoder = msgspec.json.Encoder(enc_hook=repr)
 
 
 def _obey_terminate() -> None:

@@ -14,6 +14,7 @@ A program that still replays is interrupted where its replay ends; `ending` says
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
 from contextvars import ContextVar, copy_context
@@ -21,6 +22,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, overload
 
 from runtara_framework.clock import Clock, SystemClock
+from runtara_framework.dsl.bounds import MAX_MILLIS
 from runtara_framework.errors import (
     ConnectionFetchFailed,
     ConnectionRateLimited,
@@ -33,10 +35,11 @@ from runtara_framework.errors import (
 )
 from runtara_framework.protocol.messages import ResolvedConnection, SignalInfo
 from runtara_framework.sdk.client import InstanceClient
-from runtara_framework.sdk.ending import Ending, Stop
+from runtara_framework.sdk.ending import REPLAY_SECONDS, Ending, Stop
 from runtara_framework.sdk.failure import INPUT_INVALID, OUTPUT_TOO_LARGE, Failure, WaitTimeout
 from runtara_framework.sdk.keys import Key
-from runtara_framework.sdk.parking import Parking, Spot
+from runtara_framework.sdk.limit import Limit, overdue
+from runtara_framework.sdk.parking import Line, Parking, Spot
 from runtara_framework.sdk.scope import Scope, scope
 from runtara_framework.sdk.scope import enter as enter_scope
 from runtara_framework.sdk.values import decode
@@ -106,7 +109,7 @@ class Context:
         checkpoint_id = str(Key.of(key))
         known = self._client.saved(checkpoint_id)
         if known is None:
-            await self._end.beyond()
+            await self._beyond()
             with self._parking.effect():
                 try:
                     known = (await self._client.checkpoint(checkpoint_id, state)).state
@@ -133,18 +136,31 @@ class Context:
         await self.sleep_until(await self.deadline(key, ms))
 
     async def sleep_until(self, moment_ms: int) -> None:
-        """Sleep until that moment, ms since the epoch, which must be the same in every launch. Writes nothing."""
+        """Sleep until that moment, ms since the epoch, which must be the same in every launch. Writes nothing. Raises
+        `ValueError` if that is more than ten years away."""
         self._check()
+        _bounded(moment_ms - self.clock_ms())
         if moment_ms > self.clock_ms():
-            await self._end.beyond()
+            await self._beyond()
             with self._parking.parked(Spot(moment_ms)):
                 await self._clock.sleep_until(moment_ms - self._offset_ms)
             self._check()
         await self._parking.boundary()
 
+    async def nap(self, ms: int) -> None:
+        """Sleep in the process. Nothing is saved: every launch sleeps anew, but for one that is only to come to where
+        earlier ones were. A pause does not wait for it."""
+        self._check()
+        if ms > 0 and self._end.asked is None:
+            with self.hold(), self._parking.parked(Spot()):
+                await self._clock.sleep_until(self._clock.now_ms() + ms)
+            self._check()
+        await self._parking.boundary()
+
     async def deadline(self, key: Key | str, ms: int) -> int:
         """The moment `ms` milliseconds after the first time that any launch came here, in ms since the epoch: saved then,
-        never computed again."""
+        never computed again. Raises `ValueError` for more than ten years."""
+        _bounded(ms)
         stored = await self.checkpoint(Key.of(key).deadline(), b"%d" % (self.clock_ms() + ms))
         return int(stored)
 
@@ -153,32 +169,50 @@ class Context:
         return int(await self.checkpoint(Key.of(key), b"%d" % self.clock_ms()))
 
     @asynccontextmanager
-    async def timeout(self, key: Key | str, ms: int) -> AsyncIterator[None]:
+    async def timeout(
+        self, key: Key | str, ms: int, *, struck: Callable[[], Awaitable[Any]] | None = None
+    ) -> AsyncIterator[None]:
         """`async with`: what runs inside is interrupted, and `TimeoutError` raised, `ms` milliseconds after any launch first
-        came here. Durable: the limit goes on while the process is away, and that it struck is remembered."""
+        came here. Durable: the limit goes on while the process is away, and that it struck is remembered.
+
+        `struck` is called before that is remembered. If the process dies meanwhile, the next launch goes on inside to where
+        the last one was, is interrupted there, and calls it again."""
         key = Key.of(key)
         if self.saved(key.timeout()) is not None:
             raise TimeoutError(f"{key} took longer than {ms} ms")
-        deadline_ms = await self.deadline(key, ms)
-        spot = Spot(deadline_ms)
-        self._parking.deadlines.add(spot)
+        limit = Limit(await self.deadline(key, ms), self._parking)
         try:
-            async with asyncio.timeout(None) as limit:
-                alarm = asyncio.create_task(self._strike(deadline_ms, limit))
+            async with asyncio.timeout(None) as alarm:
+                striking = asyncio.create_task(self._strike(limit, alarm, self._parking.line()))
                 try:
                     yield
                 finally:
-                    alarm.cancel()
+                    striking.cancel()
         except TimeoutError:
-            if limit.expired():
+            if alarm.expired():
+                limit.over()
+                if struck is not None:
+                    await struck()
                 await self.checkpoint(key.timeout(), b"true")
             raise
         finally:
-            self._parking.deadlines.discard(spot)
+            limit.over()
 
-    async def _strike(self, deadline_ms: int, limit: asyncio.Timeout) -> None:
-        await self._clock.sleep_until(deadline_ms - self._offset_ms)
-        limit.reschedule(asyncio.get_running_loop().time())
+    async def _strike(self, limit: Limit, alarm: asyncio.Timeout, line: Line) -> None:
+        since = time.monotonic()
+        await self._clock.sleep_until(limit.deadline_ms - self._offset_ms)
+        # Not in the middle of a replay: what undoes the work inside has to know of all of it.
+        await self._end.replayed((line,), REPLAY_SECONDS + since - time.monotonic())
+        limit.struck = True
+        alarm.reschedule(asyncio.get_running_loop().time())
+
+    async def _beyond(self) -> None:
+        """Before anything that no earlier launch did. A branch whose time is over does nothing more: it is about to be
+        interrupted."""
+        if overdue(self.clock_ms()):
+            with self._parking.parked(Spot()):
+                await asyncio.Event().wait()
+        await self._end.beyond()
 
     def clock_ms(self) -> int:
         """The server's time now, ms since the epoch: another one in every launch. `now_ms` is the one for programs."""
@@ -192,28 +226,37 @@ class Context:
         Long waits leave the process."""
         self._check()
         key = Key.of(key)
-        known = self.saved(key)
-        if known is not None:
-            return known
-        if self.saved(key.timeout()) is not None:
+        payload = self.saved(key)
+        if payload is None and self.saved(key.timeout()) is None:
+            until_ms = None if timeout_ms is None else await self.deadline(key, timeout_ms)
+            payload = await self.receive(key, signal_key, until_ms)
+            if payload is None:
+                await self.checkpoint(key.timeout(), b"true")
+        if payload is None:
             raise _wait_timeout(signal_key, timeout_ms)
-        await self._end.beyond()
-        deadline_ms = None if timeout_ms is None else await self.deadline(key, timeout_ms)
-        spot = Spot(deadline_ms, signal_key, str(key))
+        return payload
+
+    async def receive(self, key: Key | str, signal_key: str, until_ms: int | None = None) -> bytes | None:
+        """The payload of the custom signal, remembered under `key`; None if none has come by that moment, ms since the
+        epoch, which only the caller remembers. What has come already is found also when the moment is over."""
+        self._check()
+        key = Key.of(key)
+        payload = self.saved(key)
+        if payload is not None:
+            return payload
+        await self._beyond()
+        spot = Spot(until_ms, signal_key, str(key))
         payload = await self._take(key, signal_key, 0)
         with self._parking.parked(spot):
             while payload is None:
                 wait_ms = await self._parking.poll_ms()
-                if deadline_ms is not None:
-                    wait_ms = min(wait_ms, deadline_ms - self.clock_ms())
+                if until_ms is not None:
+                    wait_ms = min(wait_ms, until_ms - self.clock_ms())
                     if wait_ms <= 0:
                         break
                 payload = await self._take(key, signal_key, wait_ms)
         self._check()
         await self._parking.boundary()
-        if payload is None:
-            await self.checkpoint(key.timeout(), b"true")
-            raise _wait_timeout(signal_key, timeout_ms)
         return payload
 
     async def _take(self, key: Key, signal_key: str, wait_ms: int) -> bytes | None:
@@ -275,7 +318,7 @@ class Context:
         other branches come to their end first."""
         self._check()
         if self.saved(key) is None:
-            await self._end.beyond()
+            await self._beyond()
             # The checkpoint is written together with the suspension, so that no kill skips the stop.
             self._reached.append(str(Key.of(key)))
             self._parking.pause()
@@ -303,6 +346,7 @@ class Context:
                 done, pending = await asyncio.wait(tasks, return_when=when)
                 failed = [task for task in tasks if task in done and not _succeeded(task)]
                 if pending:
+                    await self._end.halt(pending)
                     await _end(pending)
         except asyncio.CancelledError:
             await _end(tasks)
@@ -332,6 +376,10 @@ class Context:
     def idle(self) -> AbstractContextManager[None]:
         """`with`: this branch waits for other branches of the program and for nothing else."""
         return self._parking.idle()
+
+    def hold(self) -> AbstractContextManager[None]:
+        """`with`: the process is not let go, also if every branch sleeps or waits."""
+        return self._parking.hold()
 
     # -- for bootstrap ------------------------------------------------------------------------------------------
 
@@ -481,7 +529,7 @@ class _EffectBlock:
 
     async def __aenter__(self) -> None:
         self._context._check()
-        await self._context._end.beyond()
+        await self._context._beyond()
         await self._context._parking.boundary()
         self._effect.__enter__()
 
@@ -514,6 +562,11 @@ def _parse(data: bytes) -> Any:
         return decode(data)
     except ValueError as error:
         raise Failure(INPUT_INVALID, f"the input is no JSON: {error}") from error
+
+
+def _bounded(ms: int) -> None:
+    if ms > MAX_MILLIS:
+        raise ValueError(f"nothing sleeps or waits for more than ten years ({MAX_MILLIS} ms); this is {ms} ms")
 
 
 def _asks_to_compensate(cancel: SignalInfo) -> bool:

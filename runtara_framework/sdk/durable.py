@@ -42,7 +42,7 @@ from runtara_framework.sdk.context import Context, current
 from runtara_framework.sdk.failure import INPUT_INVALID, Failure
 from runtara_framework.sdk.keys import Key
 from runtara_framework.sdk.scope import Scope, enter, scope
-from runtara_framework.sdk.values import decode, encode
+from runtara_framework.sdk.values import decode, encode, plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -258,13 +258,8 @@ def _attempt_key(key: Key, around: tuple[int, ...], number: int) -> Key:
 
 async def _record(ctx: Context, key: Key, failure: Failure, wait_ms: int | None) -> bytes:
     """Save a failed attempt. What the failure says of itself is the program's, and may be no JSON."""
-    record = {"error": failure.to_dict(), "retryAtMs": None if wait_ms is None else ctx.clock_ms() + wait_ms}
-    try:
-        state = encode(record, "the failure")
-    except Failure:
-        record["error"] = Failure(failure.code, failure.message, category=failure.category).to_dict()
-        state = encode(record, "the failure")
-    return await ctx.checkpoint(key, state)
+    record = {"error": plain(failure.to_dict()), "retryAtMs": None if wait_ms is None else ctx.clock_ms() + wait_ms}
+    return await ctx.checkpoint(key, encode(record, "the failure"))
 
 
 async def _in_scope(step: _Step, key: Key, number: int, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:

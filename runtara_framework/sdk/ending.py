@@ -10,11 +10,12 @@ one that goes on after a crash of what cleans up, come to the same place in this
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from enum import StrEnum
+from typing import Any
 
 from runtara_framework.clock import Clock
-from runtara_framework.sdk.parking import Parking, Spot
+from runtara_framework.sdk.parking import Line, Parking
 
 REPLAY_SECONDS = 4.0
 """What a program that is to end may take to come to where earlier launches were."""
@@ -45,7 +46,7 @@ class Ending:
     def interrupt(self, why: Stop) -> None:
         """End the program as soon as it may be. The first reason counts."""
         if self.asked is None:
-            if self._replays:
+            if self._replays and not self._parking.arrived():
                 self.asked = why
                 self._tasks.append(asyncio.create_task(self._stop_where_the_replay_ends(why)))
             else:
@@ -56,11 +57,26 @@ class Ending:
         self._tasks.append(asyncio.create_task(self._time_out(moment_ms, clock)))
 
     async def beyond(self) -> None:
-        """Before anything that no earlier launch did: here ends the replay, and a program that is to end there."""
-        self._replays = False
-        if self.asked is not None:
-            with self._parking.parked(Spot()):
-                await asyncio.Event().wait()
+        """Before anything that no earlier launch did: here a branch's replay ends, and a program that is to end there."""
+        await self._parking.beyond(stop=self.asked is not None)
+
+    async def halt(self, branches: Iterable[asyncio.Task[Any]]) -> None:
+        """Before branches are ended: let those that still replay come to where earlier launches were, and no further, so
+        that what undoes their work knows of all of it."""
+        lines = self._parking.lines(branches)
+        for line in lines:
+            line.halted = True
+        await self.replayed(lines, REPLAY_SECONDS)
+
+    async def replayed(self, lines: Sequence[Line], seconds: float) -> None:
+        """Come back when what runs in these lines has come to where its replay ends, or after that time."""
+        if self._replays and seconds > 0 and not self._parking.arrived(lines):
+            try:
+                with self._parking.hold():
+                    async with asyncio.timeout(seconds):
+                        await self._parking.arrive(lines)
+            except TimeoutError:
+                pass  # a long computation, or tasks that nobody told of: cut off where they are
 
     def clean_up(self) -> None:
         """The program is gone. What cleans up after it is not interrupted."""
@@ -70,6 +86,7 @@ class Ending:
                 task.cancel()
 
     async def _stop_where_the_replay_ends(self, why: Stop) -> None:
+        self._parking.stay()
         try:
             async with asyncio.timeout(REPLAY_SECONDS):
                 await self._parking.arrive()

@@ -1,7 +1,7 @@
 """Who may leave the process, and when: the coordinator behind sleeps, waits, fan-outs and pauses.
 
 A program is one or more *branches* (tasks). A branch *runs*, or is *parked* (in a sleep or a wait), or is *idle* (it waits
-for other branches). Three rules:
+for other branches). Four rules:
 
 * **Leave.** When no branch runs and nothing that is parked is due within `hold_below_ms`, nobody needs the process: the
   server is told the earliest moment and every signal key, and the program ends. It is launched again when one of them
@@ -9,6 +9,8 @@ for other branches). Three rules:
   `asyncio.gather`) leaves its parent running, so the process stays: slower, never wrong.
 * **No signal is lost.** A signal that was consumed no longer wakes anybody. So the process leaves only while no call
   that may consume one is under way.
+* **Replay.** Branches have *lines*: a line goes *beyond* when it is about to do what no earlier launch did. Whoever has to
+  know what earlier launches did (`ending`) halts lines there and waits until every branch has come to where it stops.
 * **Pause.** An *effect* is work that must not be cut in two: a step with its checkpoint. Once a pause is asked for, no
   effect begins; when none is under way and some branch has come to a boundary, the pause is obeyed. What else runs is
   pure and is computed again. Effects nest: the outer one is not at work while an inner one is, or while it is parked.
@@ -17,8 +19,8 @@ for other branches). Three rules:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Coroutine
-from contextvars import Context, ContextVar
+from collections.abc import Awaitable, Coroutine, Iterable, Sequence
+from contextvars import Context, ContextVar, copy_context
 from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -72,6 +74,32 @@ class Spot:
         self.checkpoint_id = checkpoint_id
 
 
+class Line:
+    """A branch and the branches that are born in it, as far as replays are concerned."""
+
+    __slots__ = ("beyond", "halted", "outer")
+
+    def __init__(self, outer: Line | None) -> None:
+        self.outer = outer
+        self.beyond = False
+        """Has it done what no earlier launch did? (Not: has one that was born in it.)"""
+        self.halted = False
+        """Shall it, and what is born in it, do no such thing?"""
+
+    def within(self, lines: Sequence[Line]) -> bool:
+        """Is it one of them, or born in one?"""
+        line: Line | None = self
+        while line is not None:
+            if line in lines:
+                return True
+            line = line.outer
+        return False
+
+    def stops(self) -> bool:
+        """Is it halted, or what it was born in?"""
+        return self.halted or (self.outer is not None and self.outer.stops())
+
+
 class Parking:
     """The coordinator of one launch. All methods are of one event loop."""
 
@@ -79,8 +107,10 @@ class Parking:
         self._port = port
         self._hold_below_ms = hold_below_ms
         self._round_ms = max(LEAST_ROUND_MS, min(hold_below_ms, LONGEST_ROUND_MS))
-        self._branches: set[asyncio.Task[Any]] = set()
-        self._running = 0  # branches that are neither parked nor idle
+        self._lines: dict[asyncio.Task[Any], Line] = {}  # of all branches
+        self._root = Line(None)
+        self._running: dict[asyncio.Task[Any], Line] = {}  # branches that are neither parked nor idle
+        self._holds = 0  # who needs the process although nobody runs
         self._parked: set[Spot] = set()
         self.deadlines: set[Spot] = set()  # time limits in force; a program that left is launched for them, too
         self._polls = 0  # calls under way that may consume a signal
@@ -95,31 +125,41 @@ class Parking:
         self._pauser: asyncio.Task[None] | None = None
         self._retry: asyncio.TimerHandle | None = None
         self._staying = False
-        self._arrived: asyncio.Event | None = None  # somebody waits for every branch to have come to where it stops
+        self._watchers: set[asyncio.Event] = set()  # of those who wait for branches to come to where they stop
 
     # -- branches -------------------------------------------------------------------------------------------
 
-    def add_branch(self, task: asyncio.Task[Any]) -> None:
+    def add_branch(self, task: asyncio.Task[Any], line: Line | None = None) -> None:
         """Count the task as a branch until it is done."""
-        self._branches.add(task)
-        self._running += 1
+        self._lines[task] = self._running[task] = line or self._root
         task.add_done_callback(self._branch_done)
 
     def _branch_done(self, task: asyncio.Task[Any]) -> None:
-        self._branches.discard(task)
-        self._running -= 1
+        self._lines.pop(task, None)
+        self._running.pop(task, None)
         self._changed()
 
     def spawn(self, awaitable: Awaitable[T], variables: Context | None = None) -> asyncio.Task[T]:
         """Run it as a parallel branch, with these context variables. Whoever awaits the task does so inside `idle()`."""
         coroutine = awaitable if isinstance(awaitable, Coroutine) else _awaiting(awaitable)
+        line = Line(self.line())
+        variables = variables or copy_context()
+        variables.run(_lines.set, line)
         task: asyncio.Task[T] = asyncio.create_task(coroutine, context=variables)
-        self.add_branch(task)
+        self.add_branch(task, line)
         return task
+
+    def line(self) -> Line:
+        """That of the code that runs, whatever task it is in."""
+        return _lines.get(None) or self._root
+
+    def lines(self, tasks: Iterable[asyncio.Task[Any]]) -> list[Line]:
+        """The lines of branches that are not done."""
+        return [self._lines[task] for task in tasks if task in self._lines]
 
     def cancel_branches(self) -> set[asyncio.Task[Any]]:
         """Cancel every branch that is not done but for the current task, and tell which they are."""
-        rest = {task for task in self._branches if not task.done()} - {asyncio.current_task()}
+        rest = {task for task in self._lines if not task.done()} - {asyncio.current_task()}
         for task in rest:
             task.cancel()
         return rest
@@ -145,7 +185,11 @@ class Parking:
         return _Effect(self)
 
     def _own(self) -> bool:
-        return asyncio.current_task() in self._branches
+        return asyncio.current_task() in self._lines
+
+    def hold(self) -> _Hold:
+        """`with`: the process is needed, also if nobody runs."""
+        return _Hold(self)
 
     # -- boundaries -------------------------------------------------------------------------------------------
 
@@ -192,34 +236,55 @@ class Parking:
             self._pause.set()
             self._pause = None
 
-    async def arrive(self) -> None:
-        """Come back when no branch runs any more. From now on nobody leaves and nobody pauses."""
-        self.stay()
-        self._arrived = asyncio.Event()
-        while True:
-            for _ in range(TICKS):
-                await asyncio.sleep(0)
-            if not self._running:
-                return
-            self._arrived.clear()
-            await self._arrived.wait()
+    # -- replays ----------------------------------------------------------------------------------------------
+
+    async def beyond(self, *, stop: bool) -> None:
+        """The branch is about to do what no earlier launch did. With `stop`, or if it was halted, it never does."""
+        line = self.line()
+        if stop or line.stops():
+            with self.parked(Spot()):
+                await asyncio.Event().wait()
+        line.beyond = True
+        if self._watchers:
+            self._changed()
+
+    def arrived(self, lines: Sequence[Line] | None = None) -> bool:
+        """Has every branch (of these lines) come to where its replay ends?"""
+        return all(line.beyond or not (lines is None or line.within(lines)) for line in self._running.values())
+
+    async def arrive(self, lines: Sequence[Line] | None = None) -> None:
+        """Come back when they have."""
+        changed = asyncio.Event()
+        self._watchers.add(changed)
+        try:
+            while True:
+                for _ in range(TICKS):
+                    await asyncio.sleep(0)
+                if self.arrived(lines):
+                    return
+                changed.clear()
+                await changed.wait()
+        finally:
+            self._watchers.discard(changed)
 
     # -- leaving ----------------------------------------------------------------------------------------------
 
     def _changed(self) -> None:
+        for watcher in self._watchers:
+            watcher.set()
         if self._staying:
-            if self._arrived is not None and not self._running:
-                self._arrived.set()
             return
         if self._pause is not None:
             if not self._effects and self._parked and self._pauser is None:
                 self._pauser = asyncio.create_task(self._obey_pause())
-        elif not self._running and self._parked and not self._polls and self._leaver is None:
+        elif not (self._running or self._holds or self._polls) and self._parked and self._leaver is None:
             self._decided = asyncio.Event()
             self._leaver = asyncio.create_task(self._leave())
 
     def _may_leave(self) -> bool:
-        if self._running or not self._parked or self._polls or self._pause is not None or self._staying:
+        if self._running or self._holds or self._polls or not self._parked:
+            return False
+        if self._pause is not None or self._staying:
             return False
         wake_at_ms = self.wake_at_ms()
         return wake_at_ms is None or wake_at_ms - self._port.now_ms() > self._hold_below_ms
@@ -302,30 +367,53 @@ class _Branch(_Region):
 
     def __enter__(self) -> None:
         task = asyncio.current_task()
-        self._task = None if task is None or task in self._parking._branches else task
+        self._task = None if task is None or task in self._parking._lines else task
         if self._task is not None:
-            self._parking._branches.add(self._task)
-            self._parking._running += 1
+            line = self._parking.line()
+            self._parking._lines[self._task] = self._parking._running[self._task] = line
 
     def __exit__(self, *_: object) -> None:
         if self._task is not None:
-            self._parking._branches.discard(self._task)
-            self._parking._running -= 1
+            self._parking._lines.pop(self._task, None)
+            self._parking._running.pop(self._task, None)
             self._parking._changed()
 
 
-class _Idle(_Region):
-    __slots__ = ("_own",)
+class _Still(_Region):
+    """Base of those in which the current branch does not run."""
+
+    __slots__ = ("_task",)
+
+    def stop(self) -> None:
+        task = asyncio.current_task()
+        # None also if it stands still already, around this: then it is that one that makes it run again.
+        self._task = task if task is not None and self._parking._running.pop(task, None) is not None else None
+
+    def go_on(self) -> None:
+        if self._task is not None:
+            self._parking._running[self._task] = self._parking.line()
+
+
+class _Idle(_Still):
+    __slots__ = ()
 
     def __enter__(self) -> None:
-        self._own = self._parking._own()
-        if self._own:
-            self._parking._running -= 1
-            self._parking._changed()
+        self.stop()
+        self._parking._changed()
 
     def __exit__(self, *_: object) -> None:
-        if self._own:
-            self._parking._running += 1
+        self.go_on()
+
+
+class _Hold(_Region):
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        self._parking._holds += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._parking._holds -= 1
+        self._parking._changed()
 
 
 class _Polling(_Region):
@@ -347,30 +435,25 @@ class _Polling(_Region):
         parking._changed()
 
 
-class _Parked(_Region):
-    __slots__ = ("_effect", "_own", "_spot")
+class _Parked(_Still):
+    __slots__ = ("_effect", "_spot")
 
     def __init__(self, parking: Parking, spot: Spot) -> None:
         super().__init__(parking)
         self._spot = spot
 
     def __enter__(self) -> None:
-        parking = self._parking
-        self._own = parking._own()
         self._effect = _current.get()
         if self._effect is not None:
             self._effect.inner_begins()
-        parking._parked.add(self._spot)
-        if self._own:
-            parking._running -= 1
-        parking._changed()
+        self._parking._parked.add(self._spot)
+        self.stop()
+        self._parking._changed()
 
     def __exit__(self, *_: object) -> None:
-        parking = self._parking
-        parking._parked.discard(self._spot)
-        parking._refused = 0
-        if self._own:
-            parking._running += 1
+        self._parking._parked.discard(self._spot)
+        self._parking._refused = 0
+        self.go_on()
         if self._effect is not None:
             self._effect.inner_ends()
 
@@ -416,3 +499,4 @@ class _Effect(_Region):
 
 
 _current: ContextVar[_Effect | None] = ContextVar("runtara_effect", default=None)
+_lines: ContextVar[Line | None] = ContextVar("runtara_line", default=None)

@@ -85,4 +85,8 @@ def _answer(operation: str) -> Any:
             started_at_ms=0,
             hold_below_ms=0,
         )
-    return m.CheckpointSaved(found=False) if operation == op.SAVE_CHECKPOINT.name else m.Done()
+    if operation == op.SAVE_CHECKPOINT.name:
+        return m.CheckpointSaved(found=False)
+    if operation == op.POLL_SIGNALS.name:  # on a slow machine
+        return m.PolledSignals(signals=[])
+    return m.Done()

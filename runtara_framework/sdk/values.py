@@ -10,6 +10,9 @@ import msgspec
 
 from runtara_framework.sdk.failure import OUTPUT_INVALID, Failure
 
+MESSAGE_CHARACTERS = 8_000
+"""What is left of the message of a failure that is too large."""
+
 
 def _foreign(value: Any) -> Any:
     """What msgspec does not know: a pydantic model, by its own method, without importing pydantic."""
@@ -41,6 +44,39 @@ def encode(value: Any, what: str, *, stable: bool = False, code: str = OUTPUT_IN
 def decode(data: bytes) -> Any:
     """The JSON value of `data`. Raises `ValueError` (msgspec's) if it is not JSON."""
     return _decoder.decode(data)
+
+
+def plain(value: Any, depth: int = 64) -> Any:
+    """`value` as JSON, whatever it is: for what is told of a failure, which must not fail itself. What has no JSON form,
+    or is deeper than `depth`, becomes its `repr`; NaN, infinities and half characters become text."""
+    try:
+        return decode(encode(value, "it"))
+    except (Failure, ValueError, msgspec.MsgspecError):
+        pass
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, Mapping) and depth:
+        return {plain(str(name)): plain(member, depth - 1) for name, member in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)) and depth:
+        return [plain(member, depth - 1) for member in value]
+    try:
+        return plain(repr(value))
+    except Exception:  # it is foreign code, and Python refuses to write the largest numbers
+        return f"<{type(value).__qualname__}>"
+
+
+def shortened(failure: Mapping[str, Any]) -> dict[str, Any]:
+    """A failure as JSON (DSL.md 6) without what may be large: its attributes are marked as cut, and its message is, at
+    `MESSAGE_CHARACTERS`; so are those of its causes."""
+    size = len(encode(plain(failure.get("attributes")), "the attributes"))
+    cut = {
+        **failure,
+        "message": str(failure.get("message"))[:MESSAGE_CHARACTERS],
+        "attributes": {"_truncated": True, "_original_size": size},
+    }
+    if isinstance(cause := failure.get("cause"), Mapping):
+        cut["cause"] = shortened(cause)
+    return cut
 
 
 def not_a_number(value: Any, place: str) -> str | None:

@@ -42,6 +42,10 @@ class SkippingClock:
             loop.call_soon(self._tick, loop)
         await future
 
+    def busy(self) -> None:
+        """Somebody works, in no time: whoever sleeps is not due yet."""
+        self._turns = 0
+
     def advance_to(self, moment_ms: int) -> None:
         """Let time pass until then, if it is not over yet. Sleepers wake in the order in which they are due."""
         while (due := self._next_ms()) is not None and due <= moment_ms:

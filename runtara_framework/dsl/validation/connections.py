@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from runtara_framework.dsl.models import AgentStep, ConnectionStep, FinishStep, LogStep
-from runtara_framework.dsl.validation.agents import CONNECTION_INPUTS
 from runtara_framework.dsl.validation.context import Context
 from runtara_framework.dsl.validation.findings import did_you_mean, listed
 
@@ -48,9 +47,7 @@ def leaks(context: Context) -> None:
             if placed is None and isinstance(step, AgentStep):
                 info = context.agent(step.agent_id).info
                 root = (use.destination or "").split(".")[0]
-                if info is not None and not (
-                    info.secure and root in CONNECTION_INPUTS and "/inputMapping/" in use.pointer
-                ):
+                if info is not None and not (info.secure and root == "_connection" and "/inputMapping/" in use.pointer):
                     message += f", and the agent {info.id!r} " + (
                         "may have them only as its input '_connection'" if info.secure else "is not a secure agent"
                     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from runtara_framework.dsl.jsontext import plain_text
-from runtara_framework.dsl.models import SchemaField, SplitStep, WaitForSignalStep
+from runtara_framework.dsl.models import Scenario, SchemaField, SplitStep, WaitForSignalStep
 from runtara_framework.dsl.patterns import matcher
 from runtara_framework.dsl.references import escape
 from runtara_framework.dsl.schemas import check
@@ -104,7 +104,7 @@ def _contradictions(field: SchemaField) -> Iterator[str]:
 
 
 def idle(context: Context) -> None:
-    """W081."""
+    """W081, of nested graphs."""
     for graph in context.graphs:
         if graph.parent is None:
             continue
@@ -113,3 +113,17 @@ def idle(context: Context) -> None:
                 place = "on the step" if graph.kind == "Split" and "schema" in name else "on the outermost graph"
                 context.say("W081", f"{graph.pointer}/{alias}", f"{alias} has no effect in a nested graph",
                             f"declare it {place}", step=graph.owner_key)  # fmt: skip
+
+
+def idle_in_child(context: Context, child: Scenario) -> None:
+    """W081, of a scenario that another one starts: what belongs to the instance is said by the outermost scenario."""
+    graph = context.graphs[0]
+    limit = "set `timeout` on the step that starts it"
+    above = "declare it on the scenario that starts it"
+    for alias, value, hint in (
+        (f"{graph.pointer}/executionTimeoutSeconds", graph.model.execution_timeout_seconds, limit),
+        ("/memoryTier", child.memory_tier, above),
+        ("/debugMode", child.debug_mode, above),
+    ):
+        if value:
+            context.say("W081", alias, f"{alias.rpartition('/')[2]} has no effect in a child scenario", hint)

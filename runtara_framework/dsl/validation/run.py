@@ -119,7 +119,7 @@ class _Run:
         while todo:
             todo += self._read_children(todo.pop())
         for checked in (root, *self.known.values()):
-            self._check(checked)
+            self._check(checked, is_child=checked is not root)
         findings = [*root.findings, *self._circles(root), *self._inside(root)]
         ordered = tuple(_in_order(findings, root.reading))
         failed = any(finding.severity == "error" for finding in ordered)
@@ -159,7 +159,7 @@ class _Run:
                     fresh.append(self.known[key])
         return fresh
 
-    def _check(self, checked: _Checked) -> None:
+    def _check(self, checked: _Checked, *, is_child: bool) -> None:
         reading = checked.reading
         context = Context(
             reading.graphs,
@@ -172,6 +172,8 @@ class _Run:
         )
         for rule in RULES:
             rule(context)
+        if is_child and reading.scenario is not None:
+            declarations.idle_in_child(context, reading.scenario)
         found = [*reading.findings, *context.findings]
         if self.scenario_id is not None:  # the document itself is supplied: it is what is being validated
             own = {call.pointer for key, call in checked.calls if key == ""}

@@ -231,7 +231,7 @@ def each(body: dict[str, Any]) -> dict[str, Any]:
         (each(undone("manual")), KID, {"manualCompensation": True}),
         ({**undone("manual"), "onCancel": LOG}, KID, {"onCancel": True, "manualCompensation": True}),
         (scenario(), {**undone("on_any_error"), **TAKES_X}, {"onCancel": True}),
-        (scenario(), {**LOG, **TAKES_X, "onCancel": LOG}, {}),  # a child has no instance that could be cancelled
+        (scenario(), {**LOG, **TAKES_X, "onCancel": LOG}, {"onCancel": True}),  # a cancel may find it in the child
     ],
 )
 def test_the_manifest_says_what_a_cancel_gives_to_do(

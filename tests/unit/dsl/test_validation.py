@@ -362,6 +362,25 @@ def test_what_is_wrong_in_a_child_is_said_where_it_is_started() -> None:
     )
 
 
+def test_what_has_no_effect_in_a_child_is_said_where_it_is_started() -> None:
+    child = {
+        "executionGraph": {**graph({"end": fin()}), "executionTimeoutSeconds": 3, "rateLimitBudgetMs": 5},
+        "memoryTier": "S",
+        "debugMode": True,
+    }
+    document = graph({"s": {"stepType": "StartScenario", "childScenarioId": "kid", "childVersion": 1}, "end": fin()})
+    found = report(document, children={"kid": child}).findings
+    assert {(finding.code, finding.severity, finding.pointer) for finding in found} == {
+        ("W081", "warning", "/steps/s/childScenarioId")
+    }
+    assert [finding.message.split(": ")[-1].split(" has ")[0] for finding in found] == [
+        "executionTimeoutSeconds",
+        "memoryTier",
+        "debugMode",
+    ]
+    assert report(child).findings == ()
+
+
 def test_a_long_line_of_children_is_followed_to_its_end() -> None:
     children = {
         f"c{i}": graph(

@@ -252,6 +252,14 @@ CASES: list[tuple[str, Json, str, str]] = [
         "/steps/s/inputMapping/url/value",
         "",
     ),
+    (
+        "E040",
+        guarded(
+            s=call("http/request", inputMapping={"url": lit("u"), "connection_id": ref("steps.c.outputs.parameters.u")})
+        ),
+        "/steps/s/inputMapping/connection_id/value",
+        "",
+    ),
     ("E041", guarded(end=fin(r=tpl("{{ steps.c.outputs | tojson }}"))), R, ""),
     ("E041", guarded(end=fin(r=ref("steps"))), R, ""),
     ("E042", guarded(l=log("m", x=ref("steps.c.outputs"))), "/steps/l/context/x/value", ""),

@@ -32,8 +32,18 @@ class Nothing(BaseModel):
     model_config = ConfigDict(extra="allow")
 
 
+class Pin(BaseModel):
+    pin: SecretStr
+    code: SecretStr | None = None
+    name: str = ""
+
+
 @agent(id="vault", connection_types=[Token], secure=True)
 class Vault:
+    @capability(id="unlock", input_aliases={"key": "pin"})
+    async def unlock(self, given: Pin) -> str:
+        return given.name
+
     @capability(id="open")
     async def open(self, given: Nothing, context: CapabilityContext) -> dict[str, Any]:
         assert context.connection is not None
@@ -93,7 +103,7 @@ def step(step_id: str, **fields: Any) -> dict[str, Any]:
     return {"stepType": "Agent", "id": step_id, "agentId": "vault", "capabilityId": "open", "retryDelay": 1, **fields}
 
 
-async def run(*steps: dict[str, Any], debug: bool = False, url: str | None = None) -> Outcome:
+async def run(*steps: dict[str, Any], debug: bool = False, url: str | None = None, **options: Any) -> Outcome:
     ids = [one["id"] for one in steps]
     graph = {
         "entryPoint": ids[0],
@@ -109,7 +119,7 @@ async def run(*steps: dict[str, Any], debug: bool = False, url: str | None = Non
     )
     namespace: dict[str, Any] = {"__name__": "program"}
     exec(compile(result.source, "program.py", "exec"), namespace)  # noqa: S102  # this is what an image does
-    return await run_in_process(namespace["main"], {}, tenant_id="acme")
+    return await run_in_process(namespace["main"], {}, tenant_id="acme", **options)
 
 
 def finish(of: str) -> dict[str, Any]:
@@ -208,3 +218,53 @@ async def test_without_a_service_the_step_says_what_to_set(monkeypatch: pytest.M
     assert outcome.error is not None
     assert outcome.error["code"] == "CONNECTION_SERVICE_MISSING"
     assert "[connections] url" in outcome.error["message"]
+
+
+FETCH = {"stepType": "Connection", "id": "fetch", "connectionId": "v", "integrationId": "vault_token"}
+HANDED = {"_connection": {"valueType": "reference", "value": "steps.fetch.outputs"}}
+
+
+async def test_a_breakpoint_shows_the_steps_before_it_but_no_connection(service: Service) -> None:
+    outcome = await run(
+        FETCH, step("a", inputMapping=HANDED), step("b", inputMapping=HANDED, breakpoint=True), debug=True
+    )
+    (hit,) = outcome.events("breakpoint_hit")
+    assert hit["inputs"] == {"_connection": "***"}
+    assert hit["steps"]["fetch"]["outputs"] == "***"
+    assert hit["steps"]["a"]["outputs"] == {"opened": True, "subtype": "prod"}
+    assert SECRET not in everything(outcome)
+
+
+async def test_inputs_that_an_agent_calls_secret_are_in_no_event(service: Service) -> None:
+    def imm(value: str) -> dict[str, Any]:
+        return {"valueType": "immediate", "value": value}
+
+    mapping = {"key": imm(SECRET), "code": imm(SECRET), "name": imm("n")}
+    outcome = await run(step("a", capabilityId="unlock", inputMapping=mapping, breakpoint=True), debug=True)
+    (hit,) = outcome.events("breakpoint_hit")
+    assert hit["inputs"] == {"key": "***", "code": "***", "name": "n"}
+    assert outcome.events("step_debug_start")[0]["inputs"] == hit["inputs"]
+    assert SECRET not in everything(outcome)
+
+
+@pytest.mark.parametrize(
+    "limited",
+    [(429, {"Retry-After": "5"}, {}), (500, {}, {})],
+)
+async def test_a_connection_step_waits_and_tries_again(
+    service: Service, limited: tuple[int, dict[str, str], Any]
+) -> None:
+    service.answers = [limited, (200, {}, GOOD)]
+    outcome = await run(FETCH, step("a", inputMapping=HANDED), finish("a"), kill_at="each")
+    assert outcome.output == {"opened": True, "subtype": "prod"}
+    assert "fetch#attempt[1]" in outcome.checkpoints
+    assert "fetch" not in outcome.checkpoints
+    assert SECRET not in everything(outcome)
+
+
+async def test_a_connection_that_could_not_be_had_is_not_to_be_had_after_a_relaunch(service: Service) -> None:
+    service.answers = [(404, {}, {}), (200, {}, GOOD)]
+    outcome = await run(FETCH, step("a", inputMapping=HANDED), finish("a"), kill_at="each")
+    assert outcome.error is not None
+    assert (outcome.error["code"], outcome.error["stepId"]) == ("CONNECTION_NOT_FOUND", "fetch")
+    assert len(service.asked) == 1

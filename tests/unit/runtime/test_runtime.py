@@ -17,9 +17,10 @@ from runtara_framework.agents import AgentError, CapabilityContext, agent, capab
 from runtara_framework.agents.registry import AgentRegistry
 from runtara_framework.compiler import CompilationInput, compile_scenario
 from runtara_framework.runtime.agent import Agent, use_agents
+from runtara_framework.runtime.budget import Budget
 from runtara_framework.runtime.events import EVENT_LIMIT, bounded
 from runtara_framework.runtime.graph import Graph
-from runtara_framework.runtime.scope import Budget, Run, Scope
+from runtara_framework.runtime.scope import Run, Scope
 from runtara_framework.sdk.context import Context
 from runtara_framework.sdk.keys import Key
 from runtara_framework.testing.memory_core import Outcome, run_in_process
@@ -86,7 +87,7 @@ async def test_an_output_beyond_the_limit_is_refused() -> None:
     outcome = await run(one_call(inputMapping={"size": imm(16 * 1024 * 1024)}))
     assert outcome.error is not None
     assert (outcome.error["code"], outcome.error["stepId"]) == ("OUTPUT_TOO_LARGE", "a")
-    assert outcome.instance.checkpoints == {}
+    assert list(outcome.checkpoints) == ["a#attempt[1]"]
 
 
 async def test_the_idempotency_key_is_the_same_for_every_attempt_and_replay() -> None:
@@ -147,7 +148,7 @@ async def test_the_agents_of_a_program_are_closed_when_it_ends_and_those_of_othe
 
 def _scope(ctx: Context) -> Scope:
     graph = Graph(flow=lambda s: asyncio.sleep(0))
-    return Scope(Run(ctx), graph, {}, Key.root(), durable=True, budget=Budget(0))
+    return Scope(Run(ctx), graph, {}, Key.root(), durable=True, budget=Budget(0, Key.root()))
 
 
 async def test_memory_does_not_grow_with_the_iterations_of_a_loop() -> None:

@@ -10,7 +10,7 @@ import pydantic
 import pytest
 
 from runtara_framework.sdk.failure import Failure
-from runtara_framework.sdk.values import decode, encode
+from runtara_framework.sdk.values import MESSAGE_CHARACTERS, decode, encode, plain, shortened
 
 
 @dataclasses.dataclass
@@ -76,3 +76,58 @@ def test_equal_values_have_equal_bytes_if_that_is_asked_for() -> None:
     one = {"b": 1, "a": {"d": {3, 1, 2}, "c": 2}}
     two = {"a": {"c": 2, "d": {2, 3, 1}}, "b": 1}
     assert encode(one, "it", stable=True) == encode(two, "it", stable=True)
+
+
+class Rude:
+    def __repr__(self) -> str:
+        raise RuntimeError("no")
+
+
+def test_whatever_is_told_of_a_failure_has_a_json_form() -> None:
+    ring: list[Any] = [1]
+    ring.append(ring)
+    given = {
+        "nan": math.nan,
+        "set": {7},
+        "type": int,
+        "half": "\ud83d",
+        "\ud83d": 1,
+        "tuple": (1, math.inf),
+        "rude": Rude(),
+        "big": 10**5_000,
+        "moment": datetime(2026, 1, 2, tzinfo=UTC),
+        3: None,
+    }
+    told = plain(given)
+    assert decode(encode(told, "it")) == told
+    assert told == {
+        "nan": "nan",
+        "set": [7],
+        "type": "<class 'int'>",
+        "half": "\\ud83d",
+        "\\ud83d": 1,
+        "tuple": [1, "inf"],
+        "rude": "<Rude>",
+        "big": "<int>",
+        "moment": "2026-01-02T00:00:00Z",
+        "3": None,
+    }
+    assert isinstance(encode(plain(ring), "it"), bytes)
+    assert plain({"as": ["it", {"is": 1.5}]}) == {"as": ["it", {"is": 1.5}]}
+
+
+def test_a_large_failure_keeps_what_it_is_and_its_causes() -> None:
+    inner = Failure("IN", "i" * 10_000, step_id="a", attributes={"x": "y" * 100})
+    outer = Failure("OUT", "o", category="transient", step_id="b", retry_after_ms=3, cause=inner)
+    told = Failure.from_dict(shortened(outer.to_dict()))
+    assert (told.code, told.message, told.category, told.step_id, told.retry_after_ms) == (
+        "OUT",
+        "o",
+        "transient",
+        "b",
+        3,
+    )
+    assert told.attributes == {"_truncated": True, "_original_size": 2}
+    assert told.cause is not None
+    assert (told.cause.code, told.cause.step_id, len(told.cause.message)) == ("IN", "a", MESSAGE_CHARACTERS)
+    assert told.cause.attributes == {"_truncated": True, "_original_size": 108}
