@@ -46,6 +46,7 @@ class CapabilityDeclaration:
     title: str
     description: str
     side_effects: bool
+    harmless: Mapping[str, Sequence[Any]]
     deterministic: bool
     idempotent: bool
     rate_limited: bool
@@ -85,6 +86,7 @@ def capability(
     title: str | None = None,
     description: str | None = None,
     side_effects: bool = True,
+    harmless: Mapping[str, Sequence[Any]] | None = None,
     deterministic: bool = False,
     idempotent: bool | None = None,
     rate_limited: bool = False,
@@ -95,9 +97,10 @@ def capability(
     """Declare a function to be a capability; the function itself stays as it is.
 
     `description` defaults to the first paragraph of the docstring. `side_effects=False, deterministic=True` means pure:
-    run again on a replay, never checkpointed. `idempotent` (a repetition does no harm) defaults to having no side
-    effects. `errors`: see `transient` and `permanent`. `aliases`: other ids, and `input_aliases`: other name -> input
-    name, that scenarios may use (DSL.md section 8). Raises `ValueError` for a malformed id.
+    run again on a replay, never checkpointed. `harmless`: input -> values with each of which a call has no side effects, such
+    as the methods that only read; nothing needs compensation then. `idempotent` (a repetition does no harm) defaults to
+    having no side effects. `errors`: see `transient` and `permanent`. `aliases`: other ids, and `input_aliases`: other name
+    -> input name, that scenarios may use (DSL.md section 8). Raises `ValueError` for a malformed id.
     """
     for name in (id, *aliases):
         _checked(name, "capability")
@@ -109,6 +112,7 @@ def capability(
             title=title or _titled(id),
             description=text,
             side_effects=side_effects,
+            harmless=dict(harmless or {}),
             deterministic=deterministic,
             idempotent=(not side_effects) if idempotent is None else idempotent,
             rate_limited=rate_limited,

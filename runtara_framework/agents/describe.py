@@ -31,6 +31,7 @@ def describe_capability(capability: Capability) -> CapabilityInfo:
         input_schema=schema,
         output_schema=capability.output.json_schema(by_alias=True, mode="serialization"),
         side_effects=declared.side_effects,
+        harmless={name: tuple(values) for name, values in declared.harmless.items()},
         deterministic=declared.deterministic,
         idempotent=declared.idempotent,
         rate_limited=declared.rate_limited,

@@ -208,6 +208,8 @@ def _capability(agent_id: str, declaration: CapabilityDeclaration, function: Cal
     unknown = set(declaration.input_aliases.values()) - _wire_names(input_model)
     if unknown:
         raise DriverBroken(f"{where}: input_aliases points at {sorted(unknown)}, which is no input of it")
+    if unknown := set(declaration.harmless) - _wire_names(input_model):
+        raise DriverBroken(f"{where}: harmless names {sorted(unknown)}, which is no input of it")
     return Capability(
         agent_id=agent_id,
         declaration=declaration,

@@ -45,6 +45,7 @@ class CapabilityInfo(msgspec.Struct, frozen=True, kw_only=True):
     input_schema: dict[str, Any] = {}
     output_schema: dict[str, Any] = {}
     side_effects: bool = True  # false and deterministic: recomputed on replay, never checkpointed
+    harmless: dict[str, tuple[Any, ...]] = {}  # input -> values with each of which a call has no side effects after all
     deterministic: bool = False
     idempotent: bool = False
     rate_limited: bool = False

@@ -95,7 +95,7 @@ def _show_agent(args: argparse.Namespace) -> int:
         traits = [
             name
             for name, on in (
-                ("side effects", capability.side_effects),
+                ("side effects" + _unless(capability.harmless), capability.side_effects),
                 ("recomputed on replay", capability.pure),
                 ("idempotent", capability.idempotent),
                 ("rate limited", capability.rate_limited),
@@ -113,6 +113,10 @@ def _show_agent(args: argparse.Namespace) -> int:
 
 
 # -- plugins and configuration ----------------------------------------------------------------------------
+
+
+def _unless(harmless: dict[str, tuple[Any, ...]]) -> str:
+    return "".join(f" unless {name} is {' or '.join(map(str, values))}" for name, values in harmless.items())
 
 
 def _plugins(args: argparse.Namespace) -> int:

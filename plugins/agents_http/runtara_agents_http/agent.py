@@ -30,6 +30,7 @@ class Http:
         title="HTTP request",
         aliases=["request"],
         side_effects=True,
+        harmless={"method": ["GET", "HEAD", "OPTIONS"]},
         errors=[
             transient("NETWORK_ERROR", "No answer: the name, the connection, TLS or the protocol failed"),
             timeout("HTTP_TIMEOUT", "The exchange took longer than timeout_ms"),

@@ -112,12 +112,17 @@ def test_what_is_missing_or_wrong_is_named_with_its_capability() -> None:
     def aliased(input: AddInput) -> int:
         return 1
 
+    @capability(id="harmful", harmless={"mode": ["read"]})
+    def harmful(input: AddInput) -> int:
+        return 1
+
     for function, text in [
         (no_return, "broken/no-return: annotate what it returns"),
         (no_model, "broken/no-model: parameter 'input' must be annotated"),
         (two_models, "broken/two-models: parameter 'two' must be annotated"),
         (unresolved, "broken/unresolved: its annotations cannot be resolved: name 'Nowhere'"),
         (aliased, r"broken/aliased: input_aliases points at \['nothing'\]"),
+        (harmful, r"broken/harmful: harmless names \['mode'\]"),
     ]:
         with pytest.raises(DriverBroken, match=text):
             load_agent(_agent_of(function))
