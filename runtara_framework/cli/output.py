@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -21,14 +22,26 @@ EXIT_SERVER = 5
 def result(value: Any) -> None:
     """A JSON value, alone on stdout: indented for people, one line for pipes."""
     indent = 2 if sys.stdout.isatty() else None
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=indent) + "\n")
+    speaks_unicode = sys.stdout.encoding.lower().replace("-", "") == "utf8"
+    sys.stdout.write(visible(json.dumps(value, ensure_ascii=not speaks_unicode, indent=indent)) + "\n")
     sys.stdout.flush()
 
 
 def say(text: str) -> None:
     """A line for people, on stderr."""
-    sys.stderr.write(text + "\n")
+    sys.stderr.write(visible(text) + "\n")
     sys.stderr.flush()
+
+
+def visible(text: str) -> str:
+    """The text with every character that would not be seen, or would command the terminal, as JSON escapes it; JSON stays
+    the same JSON."""
+    if text.replace("\n", "").isprintable():
+        return text
+    return _UNUSUAL.sub(lambda found: found[0] if found[0].isprintable() else json.dumps(found[0])[1:-1], text)
+
+
+_UNUSUAL = re.compile(r"[^\x20-\x7e\n\t]")
 
 
 def fail(error: RuntaraError, code: int | None = None) -> int:
@@ -71,7 +84,7 @@ def read_json(text: str | None, what: str) -> Any:
         return None
     content = read_file(text[1:], what) if text.startswith("@") else text
     try:
-        value = json.loads(content, parse_constant=_no_number)
+        value = json.loads(content.removeprefix("\ufeff"), parse_constant=_no_number)
         json.dumps(value, allow_nan=False)  # 1e999 is an infinity by now
         return value
     except ValueError as error:
@@ -90,7 +103,8 @@ def _no_number(name: str) -> Any:
 def read_file(name: str, what: str) -> str:
     """The text of a file (`-` is stdin). Raises `InvalidRequest`."""
     try:
-        return sys.stdin.read() if name == "-" else Path(name).read_text("utf-8")
+        data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+        return data.decode("utf-8")
     except OSError as error:
         raise InvalidRequest(f"{what}: {name} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runtara_framework.cli import output
-from runtara_framework.cli.scenarios import add_scenario_arguments, compile_document
+from runtara_framework.cli.scenarios import add_scenario_arguments, compile_given, read_compilation
 from runtara_framework.errors import RuntaraError
 
 if TYPE_CHECKING:
@@ -50,9 +50,8 @@ def add_commands(commands: Any) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     progress = sys.stderr.isatty()
-    image = compile_document(
-        args.scenario, args.child, tenant=args.tenant, debug=progress, stdlib=args.stdlib, warnings=False
-    )
+    given, text = read_compilation(args, tenant_id=args.tenant, debug_mode=progress)
+    image = compile_given(given, args.scenario, text, warnings=False)
     value = output.read_json(args.input, "--input")
     with contextlib.ExitStack() as stack:
         data_dir = args.data_dir or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="runtara-")))

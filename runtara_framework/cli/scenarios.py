@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +11,8 @@ from runtara_framework.cli import output
 from runtara_framework.errors import InvalidRequest, ScenarioInvalid
 
 if TYPE_CHECKING:
-    from runtara_framework.compiler import CompilationResult
-    from runtara_framework.dsl.validation import Finding
+    from runtara_framework.compiler import ChildScenario, CompilationInput, CompilationResult
+    from runtara_framework.dsl.documents import Document
 
 Commands = Any  # argparse's subparsers action, which has no public type
 
@@ -42,6 +42,15 @@ def add_commands(commands: Commands) -> None:
         help="where to write it (default: SCENARIO and the target's suffix)",
     )
     compile_.add_argument("--target", default="zipapp", metavar="NAME", help="what to pack it into (default: zipapp)")
+    compile_.add_argument(
+        "--scenario-id", metavar="ID", help="what the scenario is called (default: the name of the file)"
+    )
+    compile_.add_argument("--scenario-version", type=int, default=1, metavar="N", help="its version (default: 1)")
+    compile_.add_argument(
+        "--connection-service-url",
+        metavar="URL",
+        help="where its instances ask for connections (default: their server)",
+    )
     compile_.add_argument("--debug", action="store_true", help="emit an event before and after each step")
     compile_.add_argument("--emit-source", action="store_true", help="print the generated program instead")
     compile_.add_argument("--emit-plan", action="store_true", help="print the plan instead")
@@ -61,14 +70,19 @@ def add_commands(commands: Commands) -> None:
 
 
 def add_scenario_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments that name a scenario and its children."""
+    """The arguments that name a scenario and what it is compiled with."""
     parser.add_argument("scenario", metavar="SCENARIO", help="a JSON file, or - for stdin")
     parser.add_argument(
         "--child",
         action="append",
         default=[],
         metavar="ID=FILE",
-        help="the scenario that StartScenario steps call ID (repeat for more)",
+        help="the scenario that StartScenario steps call ID (ID@VERSION=FILE: that version of it; repeat for more)",
+    )
+    parser.add_argument(
+        "--default-variables",
+        metavar="JSON|@FILE",
+        help="an object: values for variables of the scenario, instead of those that it declares and beside them",
     )
     parser.add_argument(
         "--stdlib",
@@ -77,94 +91,82 @@ def add_scenario_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def load_document(name: str) -> tuple[dict[str, Any], str]:
-    """The scenario in a file and its text. Raises `InvalidRequest`."""
+def load_document(name: str) -> tuple[Document, str]:
+    """The scenario in a file, and its text. Raises `InvalidRequest`."""
+    from runtara_framework.dsl import documents
+
     text = output.read_file(name, "the scenario")
     try:
-        document = json.loads(text)
+        return documents.read(text), text
     except ValueError as error:
-        raise InvalidRequest(f"{name} is no JSON: {error}") from None
-    except RecursionError:
-        raise InvalidRequest(f"{name} is nested too deeply to be a scenario") from None
-    if not isinstance(document, dict):
-        raise InvalidRequest(f"{name} holds a {type(document).__name__}; a scenario is a JSON object")
-    return document, text
+        raise InvalidRequest(f"{name} {error}") from None
 
 
-def load_children(pairs: list[str]) -> dict[str, dict[str, Any]]:
-    """The child scenarios of `--child ID=FILE`. Raises `InvalidRequest`."""
-    children = {}
+_VERSIONED = re.compile(r"(?P<id>.+)@(?P<version>[1-9][0-9]{0,17})")
+
+
+def load_children(pairs: list[str]) -> list[ChildScenario]:
+    """The child scenarios of `--child ID=FILE` and `--child ID@VERSION=FILE`. Raises `InvalidRequest`."""
+    from runtara_framework.compiler import ChildScenario
+
+    children: dict[str, ChildScenario] = {}
     for pair in pairs:
-        child_id, separator, name = pair.partition("=")
-        if not (separator and child_id and name):
-            raise InvalidRequest(f"--child wants ID=FILE, not {pair!r}")
-        children[child_id] = load_document(name)[0]
-    return children
-
-
-def compile_document(
-    name: str,
-    children: list[str],
-    *,
-    tenant: str = "default",
-    debug: bool = False,
-    stdlib: str | None = None,
-    target: str = "zipapp",
-    warnings: bool = True,
-) -> CompilationResult:
-    """Compile the scenario in a file. Raises `ScenarioInvalid` after its findings were printed."""
-    from runtara_framework.compiler import ChildScenario, CompilationInput, compile_scenario
-
-    document, text = load_document(name)
-    judged = _plugin_findings(document)
-    _print_findings(judged, text, name)
-    if any(_field(finding, "severity") == "error" for finding in judged):
-        raise ScenarioInvalid(f"{name}: a plugin's rule refuses it", findings=[f.to_json() for f in judged])
-    try:
-        result = compile_scenario(
-            CompilationInput(
-                tenant_id=tenant,
-                scenario_id=Path(name).stem if name != "-" else "scenario",
-                version=1,
-                execution_graph=document,
-                debug_mode=debug,
-                stdlib=stdlib,
-                target=target,
-                child_scenarios=[
-                    ChildScenario(scenario_id=child_id, execution_graph=graph)
-                    for child_id, graph in load_children(children).items()
-                ],
-            )
+        key, separator, name = pair.partition("=")
+        if not (separator and key and name):
+            raise InvalidRequest(f"--child wants ID=FILE or ID@VERSION=FILE, not {pair!r}")
+        if key in children:
+            raise InvalidRequest(f"--child gives {key!r} twice")
+        versioned = _VERSIONED.fullmatch(key)
+        version = int(versioned["version"]) if versioned else None
+        children[key] = ChildScenario(
+            scenario_id=versioned["id"] if versioned else key,
+            execution_graph=load_document(name)[0],
+            version_resolved=version or 1,
+            version_requested=version,
         )
+    return list(children.values())
+
+
+def read_compilation(args: argparse.Namespace, **more: Any) -> tuple[CompilationInput, str]:
+    """What the arguments of `add_scenario_arguments` say shall be compiled, and the text of the scenario. Raises
+    `InvalidRequest`."""
+    from runtara_framework.compiler import CompilationInput
+
+    document, text = load_document(args.scenario)
+    variables = output.read_json(args.default_variables, "--default-variables")
+    if not isinstance(variables, dict | None):
+        raise InvalidRequest("--default-variables wants an object: names, and the value of each")
+    name = Path(args.scenario).stem if args.scenario != "-" else "scenario"
+    given = {"scenario_id": name, "stdlib": args.stdlib, "default_variables": variables or {}, **more}
+    return CompilationInput(execution_graph=document, child_scenarios=load_children(args.child), **given), text
+
+
+def compile_given(given: CompilationInput, name: str, text: str, *, warnings: bool = True) -> CompilationResult:
+    """Compile the scenario `name` with this text. Raises `ScenarioInvalid` after its findings were printed."""
+    from runtara_framework.compiler import compile_scenario
+
+    try:
+        result = compile_scenario(given)
     except ScenarioInvalid as error:
         _print_findings(error.details.get("findings", []), text, name)
         raise
     if warnings:
-        _print_findings(result.findings, text, name)
+        _print_findings([finding.to_json() for finding in result.findings], text, name)
     return result
 
 
 def _validate(args: argparse.Namespace) -> int:
-    from runtara_framework.agents.registry import AgentRegistry
-    from runtara_framework.dsl.validation import validate
-    from runtara_framework.stdlib import choose
+    from runtara_framework.compiler import check_scenario
 
-    document, text = load_document(args.scenario)
-    stdlib, registry = choose(args.stdlib), AgentRegistry()
-    report = validate(
-        document,
-        agents=registry if stdlib is None else stdlib.extend(registry),
-        children=load_children(args.child),
-        functions=None if stdlib is None else stdlib.functions,
-    )
-    findings = [*report.findings, *_plugin_findings(document)]
-    errors = [finding for finding in findings if finding.severity == "error"]
+    given, text = read_compilation(args)
+    report = check_scenario(given)
+    errors = len(report.errors)
+    found = [finding.to_json() for finding in report.findings]
     if args.json:
-        output.result([finding.to_json() for finding in findings])
+        output.result(found)
     else:
-        _print_findings(findings, text, args.scenario)
-        warnings = len(findings) - len(errors)
-        output.say(f"{args.scenario}: {_count(len(errors), 'error')}, {_count(warnings, 'warning')}")
+        _print_findings(found, text, args.scenario)
+        output.say(f"{args.scenario}: {_count(errors, 'error')}, {_count(len(found) - errors, 'warning')}")
     return output.EXIT_FAILED if errors else 0
 
 
@@ -173,8 +175,16 @@ def _compile(args: argparse.Namespace) -> int:
 
     suffix = load_target(args.target).suffix  # refused even where only the plan is wanted
     showing = args.emit_plan or args.emit_source
-    target = "zipapp" if showing else args.target
-    result = compile_document(args.scenario, args.child, debug=args.debug, stdlib=args.stdlib, target=target)
+    wanted = {"scenario_id": args.scenario_id} if args.scenario_id is not None else {}
+    given, text = read_compilation(
+        args,
+        debug_mode=args.debug,
+        target="zipapp" if showing else args.target,
+        version=args.scenario_version,
+        connection_service_url=args.connection_service_url,
+        **wanted,
+    )
+    result = compile_given(given, args.scenario, text)
     if args.emit_plan:
         print(result.plan)
     if args.emit_source:
@@ -213,42 +223,21 @@ def _write_image(path: Path, binary: bytes, checksum: str) -> None:
     output.result({"path": str(path), "sha256": checksum, "size_bytes": len(binary)})
 
 
-def _plugin_findings(document: dict[str, Any]) -> list[Finding]:
-    """What the rules of hook plugins say (`runtara_validate_scenario`)."""
-    from importlib.metadata import entry_points
-
-    if not entry_points(group="runtara.plugins"):
-        return []
-    from runtara_framework.extension.hooks import Hooks
-
-    hooks = Hooks()
-    hooks.load_installed()
-    answers = hooks.collect_now("runtara_validate_scenario", document=document)
-    return [finding for answer in answers for finding in answer]
-
-
-# -- findings ---------------------------------------------------------------------------------------------
-
-
-def _field(finding: Finding | dict[str, Any], name: str) -> Any:
-    return finding.get(name) if isinstance(finding, dict) else getattr(finding, name)
-
-
-def _print_findings(findings: Any, text: str, name: str) -> None:
+def _print_findings(findings: list[dict[str, Any]], text: str, name: str) -> None:
     """Each finding with the line of the document that it is about."""
     if not findings:
         return
-    from runtara_framework.cli.locate import line_of
+    from runtara_framework.cli.locate import locate
+    from runtara_framework.dsl.documents import MARK
 
+    places = locate(text.removeprefix(MARK), {finding["pointer"] for finding in findings})
     for finding in findings:
-        data = finding if isinstance(finding, dict) else finding.to_json()
-        line = line_of(text, data.get("pointer") or "")
-        output.say(f"{name}:{line}: {data['severity']} {data['code']}: {data['message']}")
-        source = text.splitlines()[line - 1].strip() if text else ""
+        line, source = places[finding["pointer"]]
+        output.say(f"{name}:{line}: {finding['severity']} {finding['code']}: {finding['message']}")
         if source:
-            output.say(f"    {source[:160]}")
-        if data.get("suggestion"):
-            output.say(f"    -> {data['suggestion']}")
+            output.say(f"    {source}")
+        if finding["suggestion"]:
+            output.say(f"    -> {finding['suggestion']}")
 
 
 def _count(number: int, noun: str) -> str:

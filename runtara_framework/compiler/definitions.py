@@ -294,7 +294,6 @@ class Definitions:
                 "input_schema": self._schema(graph.input_schema),
                 "output_schema": self._schema(graph.output_schema),
                 "durable": self._unless(graph.durable, True),
-                "timeout_s": self._unless(graph.execution_timeout_seconds, None),
                 "rate_limit_budget_ms": self._unless(graph.rate_limit_budget_ms, 60_000),
                 "on_cancel": on_cancel,
             },

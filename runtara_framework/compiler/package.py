@@ -8,25 +8,25 @@ kept by the content of the input.
 from __future__ import annotations
 
 import json
-from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from runtara_framework import __version__
-from runtara_framework.compiler.codegen import Capabilities, Child, Program, generate
+from runtara_framework.compiler import children, defaults, rules
+from runtara_framework.compiler.children import ChildScenario, Supplied, by_key, plain
+from runtara_framework.compiler.codegen import Capabilities, Program, generate
+from runtara_framework.compiler.kept import Kept, fingerprint, number_of
 from runtara_framework.compiler.plan import render
 from runtara_framework.compiler.targets import DEFAULT_TARGET, load_target
-from runtara_framework.dsl.fields import FieldType, Variable
+from runtara_framework.dsl.documents import Document
 from runtara_framework.dsl.models import AgentStep, ExecutionGraph, Scenario
 from runtara_framework.dsl.validation import validate
-from runtara_framework.dsl.validation.findings import Finding
+from runtara_framework.dsl.validation.findings import Finding, ValidationReport
 from runtara_framework.errors import CompilationFailed, ScenarioInvalid
 from runtara_framework.stdlib import Stdlib, choose
 
@@ -39,18 +39,10 @@ KEPT = 64
 """Results that are kept in memory,"""
 KEPT_BYTES = 64 * 2**20
 """and how large their images may be together; the newest is kept in any case."""
+Judged = Mapping[str, Sequence[Finding]]
+"""What plugins say of documents, by their keys."""
+_URL = re.compile(r"https?://[^/?#\s]+")
 ENTRY = "from program import main\nfrom runtara_framework.sdk.bootstrap import run\n\nrun(main)\n"
-
-
-@dataclass(frozen=True)
-class ChildScenario:
-    """A scenario that others may start. `version_requested` None: it answers any version that is asked for."""
-
-    scenario_id: str
-    execution_graph: ExecutionGraph | Mapping[str, Any]
-    version_resolved: int = 1
-    version_requested: int | str | None = None
-    step_id: str | None = None  # the root's step that it is for; None: any
 
 
 @dataclass(frozen=True)
@@ -93,8 +85,15 @@ class CompilationResult:
     binary_path: Path | None = None
 
 
-_kept: OrderedDict[str, CompilationResult] = OrderedDict()
-_lock = Lock()
+_kept: Kept[CompilationResult] = Kept(KEPT, KEPT_BYTES, lambda result: result.binary_size)
+
+
+def check_scenario(given: CompilationInput, *, agents: AgentRegistry | None = None) -> ValidationReport:
+    """Everything that `compile_scenario` would say of a scenario: the findings of the rules and of plugins, of its children
+    and of the default variables. Raises only for a stdlib that cannot be used, as `compile_scenario`."""
+    stdlib = choose(given.stdlib)
+    registry = agents if agents is not None else _installed()
+    return _report(given, registry if stdlib is None else stdlib.extend(registry), stdlib, _judged(given))
 
 
 def compile_scenario(
@@ -108,17 +107,12 @@ def compile_scenario(
     installed, and what else `stdlib.load` raises."""
     registry = agents if agents is not None else _installed()
     stdlib = choose(given.stdlib)
-    key = _fingerprint(given, registry, stdlib)
-    with _lock:
-        result = _kept.get(key)
-        if result is not None:
-            _kept.move_to_end(key)
+    judged = _judged(given)  # each time: a plugin may have changed its mind
+    key = _fingerprint(given, registry, stdlib, judged)
+    result = _kept.get(key)
     if result is None:
-        result = _compile(given, registry if stdlib is None else stdlib.extend(registry), stdlib)
-        with _lock:
-            _kept[key] = result
-            while len(_kept) > KEPT or (len(_kept) > 1 and sum(r.binary_size for r in _kept.values()) > KEPT_BYTES):
-                _kept.popitem(last=False)
+        result = _compile(given, registry if stdlib is None else stdlib.extend(registry), stdlib, judged)
+        _kept.put(key, result)
     if output_dir is None:
         return result
     path = output_dir / f"{_file_name(given.scenario_id)}-{given.version}{load_target(given.target).suffix}"
@@ -128,16 +122,18 @@ def compile_scenario(
     return replace(result, binary_path=path)
 
 
-def _compile(given: CompilationInput, registry: AgentRegistry, stdlib: Stdlib | None) -> CompilationResult:
+def _compile(
+    given: CompilationInput, registry: AgentRegistry, stdlib: Stdlib | None, judged: Judged
+) -> CompilationResult:
     target = load_target(given.target)
-    scenario, children, warnings = _validated(given, registry, stdlib)
-    graph = _with_defaults(scenario.execution_graph, given.default_variables)
+    scenario, supplied, warnings = _validated(given, registry, stdlib, judged)
+    graph = defaults.applied(scenario.execution_graph, given.default_variables)
     try:
         program = generate(
             graph,
             scenario_id=given.scenario_id,
             title=graph.name or given.scenario_id,
-            children=children,
+            children=supplied,
             is_pure=_purity(registry),
             debug=given.debug_mode or scenario.debug_mode,
             connection_url=given.connection_service_url,
@@ -150,8 +146,8 @@ def _compile(given: CompilationInput, registry: AgentRegistry, stdlib: Stdlib | 
     files = {
         "__main__.py": ENTRY.encode(),
         "program.py": program.source.encode(),
-        "scenario.json": _json(_plain(given.execution_graph)),
-        **{f"children/{number}.json": _json(_plain(child.graph)) for number, child in enumerate(program.children)},
+        "scenario.json": _json(plain(given.execution_graph)),
+        **{f"children/{number}.json": _json(plain(child.graph)) for number, child in enumerate(program.children)},
     }
     binary = target.pack(files, manifest)
     return CompilationResult(
@@ -167,19 +163,48 @@ def _compile(given: CompilationInput, registry: AgentRegistry, stdlib: Stdlib | 
     )
 
 
-def _validated(
-    given: CompilationInput, registry: AgentRegistry, stdlib: Stdlib | None
-) -> tuple[Scenario, _Children, tuple[Finding, ...]]:
-    """The models of the scenario and its children. Raises `ScenarioInvalid`."""
-    supplied = _by_key(given.child_scenarios)
-    report = validate(
-        _plain(given.execution_graph),
+def _judged(given: CompilationInput) -> Judged:
+    """What the rules of plugins say of the scenario and of its children."""
+    supplied = {key: child.execution_graph for key, child in by_key(given.child_scenarios).items()}
+    return rules.judge({"": given.execution_graph, **supplied}, plain)
+
+
+def _report(
+    given: CompilationInput, registry: AgentRegistry, stdlib: Stdlib | None, judged: Judged
+) -> ValidationReport:
+    document = plain(given.execution_graph)
+    about_input = (
+        *_about(given),
+        *defaults.findings(document, given.default_variables),
+        *children.misplaced(document, given.child_scenarios),
+    )
+    return validate(
+        document,
         agents=registry,
-        children={key: _plain(child.execution_graph) for key, child in supplied.items()},
+        children={key: plain(child.execution_graph) for key, child in by_key(given.child_scenarios).items()},
+        extra_findings={**judged, "": [*judged.get("", ()), *about_input]},
         scenario_id=given.scenario_id,
         extra_variables=given.default_variables.keys(),
         functions=None if stdlib is None else stdlib.functions,
     )
+
+
+def _about(given: CompilationInput) -> Iterator[Finding]:
+    """E018 for what is given beside documents."""
+    name, url = given.scenario_id, given.connection_service_url
+    if not isinstance(name, str) or not 0 < len(name) <= 255 or not name.isprintable():
+        yield Finding(code="E018", message=f"the id of a scenario is a text of 1 to 255 characters, not {name!r:.60}")
+    if url is not None and not _URL.match(url):
+        yield Finding(
+            code="E018", message=f"the URL of the connection service begins with http:// or https://: {url!r:.60}"
+        )
+
+
+def _validated(
+    given: CompilationInput, registry: AgentRegistry, stdlib: Stdlib | None, judged: Judged
+) -> tuple[Scenario, Supplied, tuple[Finding, ...]]:
+    """The models of the scenario and its children. Raises `ScenarioInvalid`."""
+    report = _report(given, registry, stdlib, judged)
     if not report.ok or report.scenario is None:
         errors = report.errors
         first = errors[0]
@@ -188,37 +213,7 @@ def _validated(
             f"scenario {given.scenario_id!r} is not valid: {first.code} at {first.pointer or '/'}: {first.message}{more}",
             findings=[finding.to_json() for finding in report.findings],
         )
-    return report.scenario, _Children(supplied, report.children), report.findings
-
-
-def _by_key(children: Sequence[ChildScenario]) -> dict[str, ChildScenario]:
-    """The children under the keys that steps ask for: `id@version`, `id@latest`, and `id` for one that answers all."""
-    supplied: dict[str, ChildScenario] = {}
-    for child in children:
-        name = child.scenario_id
-        if child.version_requested is None:
-            supplied[name] = child
-        elif isinstance(child.version_requested, str):
-            supplied[f"{name}@latest"] = child
-        supplied[f"{name}@{child.version_resolved}"] = child
-    for child in sorted(children, key=lambda child: child.version_resolved, reverse=True):
-        supplied.setdefault(f"{child.scenario_id}@latest", child)
-    return supplied
-
-
-class _Children:
-    """Finds the child that a StartScenario step means, among those that were supplied."""
-
-    def __init__(self, supplied: Mapping[str, ChildScenario], models: Mapping[str, Scenario]) -> None:
-        self._supplied = supplied
-        self._models = models
-
-    def __call__(self, scenario_id: str, version: int | str) -> Child:
-        wanted = "latest" if isinstance(version, str) else version
-        for key in (f"{scenario_id}@{wanted}", scenario_id):
-            if key in self._models:
-                return Child(scenario_id, self._supplied[key].version_resolved, self._models[key].execution_graph)
-        raise CompilationFailed(f"version {version} of child scenario {scenario_id!r} was not supplied")
+    return report.scenario, Supplied(given.child_scenarios, report.children), report.findings
 
 
 def _purity(registry: AgentRegistry) -> Capabilities:
@@ -227,26 +222,6 @@ def _purity(registry: AgentRegistry) -> Capabilities:
         return capability is not None and capability.pure
 
     return is_pure
-
-
-def _with_defaults(graph: ExecutionGraph, values: Mapping[str, Any]) -> ExecutionGraph:
-    """The graph with other values for its variables; those that it does not declare are declared."""
-    if not values:
-        return graph
-    variables = dict(graph.variables)
-    for name, value in values.items():
-        declared = variables.get(name)
-        variables[name] = (
-            Variable(type=_type_of(value), value=value)
-            if declared is None
-            else declared.model_copy(update={"value": value})
-        )
-    return graph.model_copy(update={"variables": variables})
-
-
-def _type_of(value: Any) -> FieldType:
-    kinds: dict[type, FieldType] = {str: "string", bool: "boolean", int: "integer", float: "number", list: "array"}
-    return kinds.get(type(value), "object")
 
 
 def _manifest(
@@ -281,41 +256,38 @@ def _manifest(
     return {name: value for name, value in manifest.items() if value is not None}
 
 
-def _plain(document: ExecutionGraph | Scenario | Mapping[str, Any]) -> dict[str, Any]:
-    if isinstance(document, (ExecutionGraph, Scenario)):
-        return document.model_dump(by_alias=True, exclude_unset=True)
-    return dict(document)
-
-
 def _json(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=True, sort_keys=True, allow_nan=False).encode()
 
 
-def _fingerprint(given: CompilationInput, registry: AgentRegistry, stdlib: Stdlib | None) -> str:
-    """What the result depends on. The agents count by identity: a registry answers the same for as long as it lives."""
-    parts = [
-        __version__,
-        id(registry),
-        None if stdlib is None else [stdlib.identity, id(stdlib)],
-        given.scenario_id,
-        given.tenant_id,
-        given.version,
-        given.debug_mode,
-        given.connection_service_url,
-        given.target,
-        _plain(given.execution_graph),
-        dict(given.default_variables),
-        [
-            [c.scenario_id, c.version_requested, c.version_resolved, c.step_id, _plain(c.execution_graph)]
-            for c in given.child_scenarios
-        ],
+def _fingerprint(given: CompilationInput, registry: AgentRegistry, stdlib: Stdlib | None, judged: Judged) -> str | None:
+    """What the result depends on. Agents and functions count by identity: they stay the same for as long as they live."""
+    supplied = [
+        [c.scenario_id, c.version_requested, c.version_resolved, c.step_id, *_content(c.execution_graph)]
+        for c in given.child_scenarios
     ]
-    # Not sorted: the order of steps and keys is part of the document.
-    try:
-        data = msgspec.json.encode(parts)
-    except (TypeError, ValueError, OverflowError, RecursionError):  # no JSON, or numbers that msgspec does not write
-        data = repr(parts).encode("utf-8", "surrogatepass")
-    return sha256(data).hexdigest()
+    told = {key: [finding.to_json() for finding in found] for key, found in judged.items()}
+    return fingerprint(
+        [
+            number_of(registry),
+            None if stdlib is None else [stdlib.identity, number_of(stdlib)],
+            given.scenario_id,
+            given.tenant_id,
+            given.version,
+            given.debug_mode,
+            given.connection_service_url,
+            given.target,
+            dict(given.default_variables),
+            *_content(given.execution_graph),
+            supplied,
+            told,
+        ]
+    )
+
+
+def _content(document: Any) -> tuple[Any, Any]:
+    value = plain(document)
+    return (dict(value), [*map(tuple, value.repeated)]) if isinstance(value, Document) else (value, None)
 
 
 def _file_name(scenario_id: str) -> str:

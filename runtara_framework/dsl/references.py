@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
+from runtara_framework.dsl.documents import escape
 from runtara_framework.dsl.errors import PathSyntaxError, TemplateFailed
 from runtara_framework.dsl.mapping import is_mapping, is_reference
 from runtara_framework.dsl.models import (
@@ -155,11 +156,6 @@ def places(step: StepBase) -> Iterator[Place]:
 def _mapping(pointer: str, mapping: Mapping[str, Any] | None, kind: str = "value") -> Iterator[Place]:
     for key, value in (mapping or {}).items():
         yield Place(f"{pointer}/{escape(key)}", value, kind, destination=key)
-
-
-def escape(key: object) -> str:
-    """A key as one part of a JSON pointer (RFC 6901)."""
-    return str(key).replace("~", "~0").replace("/", "~1")
 
 
 def _uses(place: Place) -> Iterator[Use]:

@@ -93,13 +93,26 @@ class Hooks:
     def collect_now(self, hook: str, /, **arguments: Any) -> list[Any]:
         """`collect` for the hooks that are answered outside an event loop (commands, routes, migrations)."""
         answers = []
+        for _, answer in self.answers_now(hook, **arguments):
+            if isinstance(answer, Exception):
+                raise answer
+            answers.append(answer)
+        return answers
+
+    def answers_now(self, hook: str, /, **arguments: Any) -> Iterator[tuple[str, Any]]:
+        """What each plugin, by name, answers outside an event loop, in order: an answer that is not None, or the exception
+        that it raised (`HookBroken` if it cannot be called like that)."""
         for implementation in self._implementations(hook):
-            answer = implementation.function(*(arguments[name] for name in implementation.argnames))
+            answer: Any
+            try:
+                answer = implementation.function(*(arguments[name] for name in implementation.argnames))
+            except Exception as error:
+                answer = error
             if inspect.iscoroutine(answer):
                 answer.close()
-                raise HookBroken(f"{hook} of plugin {implementation.plugin_name!r} must not be async")
-            answers.append(answer)
-        return [answer for answer in answers if answer is not None]
+                answer = HookBroken(f"{hook} of plugin {implementation.plugin_name!r} must not be async")
+            if answer is not None:
+                yield implementation.plugin_name, answer
 
     def _caller(self, hook: str) -> pluggy.HookCaller:
         caller: pluggy.HookCaller = getattr(self._manager.hook, hook)

@@ -24,7 +24,6 @@ class Graph(msgspec.Struct, frozen=True, kw_only=True):
     input_schema: Mapping[str, Any] = {}
     output_schema: Mapping[str, Any] = {}
     durable: bool = True
-    timeout_s: int | None = None
     rate_limit_budget_ms: int = 60_000
     on_cancel: Graph | None = None
 

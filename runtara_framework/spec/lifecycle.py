@@ -78,8 +78,10 @@ async def runtara_checkpoint_saved(ref: LaunchRef, checkpoint_id: str, size_byte
 
 @hookspec
 def runtara_validate_scenario(document: dict[str, Any]) -> list[Any] | None:
-    """Collected, not async: extra findings (`dsl.validation.Finding`) for a scenario, when `runtara` validates, compiles or
-    runs it. A finding of severity `error` refuses it. Python code passes its rules to `validate(extra_rules=…)`."""
+    """Collected, not async: extra findings (`dsl.validation.Finding`) for a scenario and for each child that it starts,
+    whenever one is validated or compiled (`runtara validate`, `compile`, `run`; `check_scenario`, `compile_scenario`). A
+    finding of severity `error` refuses it. So does an exception, as the finding E064; nothing about the document need be
+    right."""
 
 
 @hookspec

@@ -32,9 +32,9 @@ def audit(tmp_path_factory: pytest.TempPathFactory) -> str:
     return install(ROOT / "examples" / "plugin_audit", tmp_path_factory.mktemp("audit"))
 
 
-def runtara(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+def runtara(*arguments: str, cwd: Path | None = None, **environ: str) -> subprocess.CompletedProcess[str]:
     command = [str(BIN / "runtara"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environ}, check=False)
+    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environ}, check=False, cwd=cwd)
 
 
 def test_an_agent_of_ones_own_is_listed_and_called_from_a_scenario() -> None:
@@ -115,6 +115,17 @@ def test_a_hook_plugin_may_refuse_the_start_and_judge_scenarios(server: Server, 
     assert process.returncode == 2
     assert "the audit plugin allows at most 1000 instances at once" in err
     (tmp_path / "plain.json").write_text('{"entryPoint": "end", "steps": {"end": {"stepType": "Finish", "id": "end"}}}')
-    judged = runtara("validate", str(tmp_path / "plain.json"), PYTHONPATH=audit)
-    assert judged.returncode == 0
-    assert "AUDIT1" in judged.stderr
+    for command in ("validate", "compile"):
+        judged = runtara(command, str(tmp_path / "plain.json"), PYTHONPATH=audit, cwd=tmp_path)
+        assert judged.returncode == 0
+        assert "AUDIT1" in judged.stderr
+    program = (
+        "import json, sys; from runtara_framework.compiler import *; "
+        "given = CompilationInput('s', json.load(sys.stdin)); "
+        "print([f.code for f in compile_scenario(given).findings], [f.code for f in check_scenario(given).findings])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], input=(tmp_path / "plain.json").read_text(), capture_output=True, text=True,
+        check=True, env={**os.environ, "PYTHONPATH": audit},
+    )  # fmt: skip
+    assert done.stdout == "['AUDIT1'] ['AUDIT1']\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from runtara_framework.dsl.conditions import eq
+from runtara_framework.dsl.documents import escape
 from runtara_framework.dsl.jsontext import plain_text
 from runtara_framework.dsl.mapping import is_reference
 from runtara_framework.dsl.models import (
@@ -16,7 +17,6 @@ from runtara_framework.dsl.models import (
     WaitForSignalStep,
     WhileStep,
 )
-from runtara_framework.dsl.references import escape
 from runtara_framework.dsl.schemas import kind_of
 from runtara_framework.dsl.validation.context import Context
 from runtara_framework.dsl.validation.findings import did_you_mean, listed
@@ -111,7 +111,7 @@ def _literal(context: Context, pointer: str, key: str, declared: FieldInfo, valu
 
 
 def compensation(context: Context) -> None:
-    """W060, once for a graph: in a scenario without sagas it would else be said of every step."""
+    """W060, where there is something to undo; once for a graph: without sagas it would else be said of every step."""
     for graph in context.graphs:
         if graph.flow is None:
             continue
@@ -123,7 +123,7 @@ def compensation(context: Context) -> None:
                 continue
             info = context.agent(step.agent_id).info
             capability = info.capability(step.capability_id) if info else None
-            if capability is None or not capability.side_effects or capability.idempotent:
+            if capability is None or not _has_effects(step, capability):
                 continue
             if later.get(key):
                 failing = failing or later[key]
@@ -132,6 +132,22 @@ def compensation(context: Context) -> None:
             who = f"{found[0]!r} has" if len(found) == 1 else f"{listed(found, 8)} have"
             message = f"{who} side effects and no compensation, and a later step ({failing!r}) may fail"
             context.say("W060", graph.step_pointer(found[0]), message, "add a compensation", step=found[0])
+
+
+def _has_effects(step: AgentStep, capability: CapabilityInfo) -> bool:
+    """May the call have side effects, as far as its literals say?"""
+    if not capability.side_effects:
+        return False
+    for field in capability.inputs:
+        harmless = capability.harmless.get(field.name)
+        if not harmless:
+            continue
+        given = [(step.input_mapping or {}).get(name) for name in (field.name, *field.aliases)]
+        value = next((mapping for mapping in given if mapping is not None), None)
+        literal = field.default if value is None else value.value if isinstance(value, Immediate) else None
+        if literal is not None and any(eq(literal, one) for one in harmless):
+            return False
+    return True
 
 
 def _failing_later(graph: Graph) -> dict[str, str]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from runtara_framework.dsl.documents import escape
 from runtara_framework.dsl.models import ExecutionGraph, StartScenarioStep
-from runtara_framework.dsl.references import escape
 from runtara_framework.dsl.validation.context import Context
 from runtara_framework.dsl.validation.findings import did_you_mean, listed
 

@@ -45,6 +45,8 @@ MEANINGS: Mapping[str, str] = {
     "E060": "two steps have the same name",
     "E061": "a malformed template",
     "E062": "a template calls a function, filter or test that does not exist",
+    "E063": "a key that its object has twice",
+    "E064": "a rule of a plugin that could not judge the scenario",
     "E070": "conditioned edges of one label with the same priority",
     "E071": "several unconditional edges of one label",
     "E072": "an edge that its step cannot take, or a way without an edge",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from runtara_framework.dsl.documents import escape
 from runtara_framework.dsl.jsontext import plain_text
 from runtara_framework.dsl.models import Scenario, SchemaField, SplitStep, WaitForSignalStep
 from runtara_framework.dsl.patterns import matcher
-from runtara_framework.dsl.references import escape
 from runtara_framework.dsl.schemas import check
 from runtara_framework.dsl.validation.context import Context
 from runtara_framework.dsl.validation.graphs import Graph

@@ -71,13 +71,27 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str | None:
-    """A suggestion, or None when nothing is near."""
+    """A suggestion, or None when nothing is near. It names a character that only looks like the one that is meant."""
     found = nearest(name, names)
-    return f"did you mean {found!r}?" if found is not None else None
+    if found is None:
+        return None
+    strange = next((char for char in name if not char.isascii() and char not in found), None)
+    if strange is None:
+        return f"did you mean {found!r}?"
+    import unicodedata
+
+    return (
+        f"did you mean {found!r}? There is a U+{ord(strange):04X} {unicodedata.name(strange, '')}".rstrip() + " in it"
+    )
 
 
 def _plain(name: str) -> str:
-    return name.lower().replace("_", "").replace("-", "")
+    name = name.lower().replace("_", "").replace("-", "")
+    if name.isascii():
+        return name
+    import unicodedata
+
+    return "".join(char for char in unicodedata.normalize("NFKC", name) if unicodedata.category(char) != "Cf")
 
 
 def listed(names: Sequence[str], limit: int = 12) -> str:

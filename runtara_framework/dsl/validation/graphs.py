@@ -8,9 +8,10 @@ from functools import cached_property
 from typing import Any, Literal
 
 from runtara_framework.dsl import references
+from runtara_framework.dsl.documents import escape
 from runtara_framework.dsl.flow import Flow
 from runtara_framework.dsl.models import AgentStep, Edge, ExecutionGraph, StepBase
-from runtara_framework.dsl.references import Use, escape
+from runtara_framework.dsl.references import Use
 
 GraphKind = Literal["root", "Split", "While", "onWait", "onCancel"]
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from runtara_framework.dsl.conditions import ARITY, RANGE_BOUNDS
+from runtara_framework.dsl.documents import escape
 from runtara_framework.dsl.errors import PathSyntaxError, TemplateFailed
 from runtara_framework.dsl.models import (
     AgentStep,
@@ -24,7 +25,7 @@ from runtara_framework.dsl.models import (
     WhileStep,
 )
 from runtara_framework.dsl.paths import parse_path
-from runtara_framework.dsl.references import escape, places
+from runtara_framework.dsl.references import places
 from runtara_framework.dsl.validation.context import Context
 from runtara_framework.dsl.validation.findings import did_you_mean
 

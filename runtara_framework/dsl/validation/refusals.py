@@ -13,6 +13,7 @@ from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
 from pydantic import Tag
 
 from runtara_framework.dsl.base import Model
+from runtara_framework.dsl.documents import escape
 from runtara_framework.dsl.models import (
     MATCH_TYPES,
     OPERATORS,
@@ -30,7 +31,6 @@ from runtara_framework.dsl.models import (
     SwitchConfig,
     Variable,
 )
-from runtara_framework.dsl.references import escape
 from runtara_framework.dsl.schemas import kind_of
 from runtara_framework.dsl.validation.findings import did_you_mean, listed
 

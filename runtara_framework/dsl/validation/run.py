@@ -62,6 +62,7 @@ def validate(
     children: Mapping[str, Mapping[str, Any]] | None = None,
     limits: Limits | None = None,
     extra_rules: Sequence[ExtraRule] = (),
+    extra_findings: Mapping[str, Sequence[Finding]] | None = None,
     scenario_id: str | None = None,
     extra_variables: Collection[str] = (),
     functions: Functions | None = None,
@@ -71,12 +72,14 @@ def validate(
     `document` is a scenario or a bare graph as parsed JSON; nothing about it need be right, and nothing is raised
     because of it. `children` are the scenarios that it may start, by id, or by `id@version` where a version of its
     own is supplied; they are validated too, and what is wrong in one is said at the step that starts it.
+    `extra_findings` are what others found, by the key of the child, or "" for the document itself.
     `scenario_id` is the document's own id, so that a child that starts it is a circle. `extra_variables` are given
     by the compilation, `functions` by the stdlib that it chose.
     """
     run = _Run(
-        agents, children or {}, limits or Limits(), extra_rules, scenario_id, frozenset(extra_variables), functions
-    )
+        agents, children or {}, limits or Limits(), extra_rules, extra_findings or {}, scenario_id,
+        frozenset(extra_variables), functions,
+    )  # fmt: skip
     return run.report(document)
 
 
@@ -100,6 +103,7 @@ class _Run:
         children: Mapping[str, Mapping[str, Any]],
         limits: Limits,
         extra_rules: Sequence[ExtraRule],
+        extra_findings: Mapping[str, Sequence[Finding]],
         scenario_id: str | None,
         extra_variables: frozenset[str],
         functions: Functions | None,
@@ -108,6 +112,7 @@ class _Run:
         self.children = children
         self.limits = limits
         self.extra_rules = extra_rules
+        self.extra_findings = extra_findings
         self.scenario_id = scenario_id
         self.extra_variables = extra_variables
         self.functions = functions
@@ -118,8 +123,9 @@ class _Run:
         todo = [root]
         while todo:
             todo += self._read_children(todo.pop())
-        for checked in (root, *self.known.values()):
-            self._check(checked, is_child=checked is not root)
+        self._check(root, self.extra_findings.get("", ()), is_child=False)
+        for key, child in self.known.items():
+            self._check(child, self.extra_findings.get(key, ()), is_child=True)
         findings = [*root.findings, *self._circles(root), *self._inside(root)]
         ordered = tuple(_in_order(findings, root.reading))
         failed = any(finding.severity == "error" for finding in ordered)
@@ -159,7 +165,7 @@ class _Run:
                     fresh.append(self.known[key])
         return fresh
 
-    def _check(self, checked: _Checked, *, is_child: bool) -> None:
+    def _check(self, checked: _Checked, extra: Sequence[Finding], *, is_child: bool) -> None:
         reading = checked.reading
         context = Context(
             reading.graphs,
@@ -174,7 +180,7 @@ class _Run:
             rule(context)
         if is_child and reading.scenario is not None:
             declarations.idle_in_child(context, reading.scenario)
-        found = [*reading.findings, *context.findings]
+        found = [*reading.findings, *context.findings, *extra]
         if self.scenario_id is not None:  # the document itself is supplied: it is what is being validated
             own = {call.pointer for key, call in checked.calls if key == ""}
             found = [finding for finding in found if finding.code != "E124" or finding.pointer not in own]

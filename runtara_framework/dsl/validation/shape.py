@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from runtara_framework.dsl.base import Model
+from runtara_framework.dsl.documents import Document, escape
 from runtara_framework.dsl.models import STEP_MODELS, Edge, ExecutionGraph, Scenario, StepBase
-from runtara_framework.dsl.references import escape
 from runtara_framework.dsl.validation.findings import Finding, did_you_mean, listed
 from runtara_framework.dsl.validation.graphs import Graph, GraphKind, PlacedEdge, UnknownStep
 from runtara_framework.dsl.validation.limits import Limits
@@ -42,6 +43,8 @@ class Reading:
         self.scenario: Scenario | None = None
         self._limits = limits
         self._nested: dict[str, Graph] = {}  # by pointer
+        if isinstance(document, Document):
+            self._tell_repeated(document)
         wrapped = isinstance(document, dict) and "executionGraph" in document
         self._find(document["executionGraph"] if wrapped else document, "/executionGraph" if wrapped else "")
         for graph in reversed(self.graphs):
@@ -68,6 +71,16 @@ class Reading:
         finding = Finding(code=code, pointer=pointer, message=message, suggestion=suggestion, step_id=step)
         if finding not in self.findings[-50:]:
             self.findings.append(finding)
+
+    def _tell_repeated(self, document: Document) -> None:
+        for pointer, first, line in document.repeated:
+            parts = pointer.split("/")
+            steps = [key for name, key in pairwise(parts) if name == "steps"]
+            is_step = len(parts) > 2 and parts[-2] == "steps"
+            lines = f"in line {line}" if first == line else f"in line {first} and in line {line}"
+            message = f"the key {parts[-1]!r} is there twice, {lines}; only the last would count"
+            self._say("E063", _valid(pointer), message, f"{'rename' if is_step else 'remove'} one of them",
+                      _valid(steps[-1].replace("~1", "/").replace("~0", "~")) if steps else None)  # fmt: skip
 
     # -- graphs -----------------------------------------------------------------------------------------
 
@@ -113,6 +126,7 @@ class Reading:
             raw["onCancel"] = self._nested[inside].model
         if not self._sound({key: value for key, value in raw.items() if key != "onCancel"}, graph.pointer, None):
             raw = {key: value for key, value in raw.items() if f"{graph.pointer}/{escape(key)}" not in self.opaque}
+            raw.setdefault("entryPoint", "")
         header = self._fit(ExecutionGraph, raw, graph.pointer) or _EMPTY
         self._read_steps(graph, given["steps"])
         self._read_edges(graph, given["executionPlan"])
@@ -150,8 +164,8 @@ class Reading:
         if len(raw) > self._limits.steps:
             self._say("E131", pointer, f"the graph has {len(raw)} steps; at most {self._limits.steps} are allowed")
         for key, step in raw.items():
-            if not isinstance(key, str):
-                self._say("E018", pointer, f"the key {key!r} of a step is not a text")
+            if not isinstance(key, str) or not _encodable(key):
+                self._say("E018", pointer, f"the key {key!r} of a step is not a valid text")
                 continue
             place = graph.step_pointer(key)
             found = self._read_step(graph, key, step, place)
@@ -245,7 +259,7 @@ class Reading:
         shown = "".join(f"/{escape(key)}" for key in parts)
         if len(shown) > 300:
             shown = "".join(f"/{escape(key)}" for key in parts[:8])
-        self._say(code, pointer + shown.encode("utf-8", "replace").decode(), message, step=step)
+        self._say(code, pointer + _valid(shown), message, step=step)
         self.opaque.add(pointer + (f"/{escape(parts[0])}" if parts and step is None else ""))
 
     def _fit(self, model: type[M], raw: dict[str, Any], pointer: str, step: str | None = None) -> M | None:
@@ -264,6 +278,10 @@ class Reading:
                 return None
             value = mended
         return None
+
+
+def _valid(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
 
 
 def _encodable(text: str) -> bool:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from runtara_framework.agents import agent, capability
 from runtara_framework.agents.registry import AgentRegistry
-from runtara_framework.compiler import ChildScenario, CompilationInput, compile_scenario
+from runtara_framework.compiler import ChildScenario, CompilationInput, check_scenario, compile_scenario
 from runtara_framework.errors import CompilationFailed, ScenarioInvalid
 from runtara_framework.packaging import read_manifest
 
@@ -194,6 +194,75 @@ def test_default_variables_replace_and_add() -> None:
         "v": {"type": "integer", "value": 9},
         "w": {"type": "string", "value": "new"},
     }
+
+
+@pytest.mark.parametrize(
+    ("values", "code", "words"),
+    [
+        ({"v": "nine"}, "E059", "'v' must be a whole number, not a text"),
+        ({"_instance_id": "me"}, "E019", "'_instance_id' begins with an underscore"),
+        ({"w": float("nan")}, "E018", "'w' is not JSON"),
+        ({"w": b"x"}, "E018", "'w' is not JSON"),
+        ({"w": "\ud800"}, "E018", "'w' is not JSON"),
+        ({7: "x"}, "E018", "7 is not JSON"),
+    ],
+)
+def test_default_variables_that_no_run_could_start_with_are_refused(values: Any, code: str, words: str) -> None:
+    with pytest.raises(ScenarioInvalid) as caught:
+        compile_scenario(given(default_variables=values))
+    (finding,) = caught.value.details["findings"]
+    assert finding["code"] == code and words in finding["message"]
+    assert [found.code for found in check_scenario(given(default_variables=values)).findings] == [code]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"scenario_id": ""}, {"scenario_id": "x" * 256}, {"scenario_id": "a\nb"}, {"scenario_id": "\ud800"},
+        {"connection_service_url": "service:80"}, {"connection_service_url": "file:///etc/passwd"},
+        {"connection_service_url": ""}, {"execution_graph": []}, {"execution_graph": None}, {"execution_graph": "{}"},
+    ],
+)  # fmt: skip
+def test_what_is_wrong_beside_the_document_is_a_finding_too(fields: dict[str, Any]) -> None:
+    with pytest.raises(ScenarioInvalid, match="E018"):
+        compile_scenario(given(**fields))
+
+
+def test_checking_says_what_compiling_would_say() -> None:
+    assert check_scenario(given()).findings == compile_scenario(given()).findings
+    broken = scenario(entryPoint="nowhere")
+    with pytest.raises(ScenarioInvalid) as caught:
+        compile_scenario(given(execution_graph=broken))
+    report = check_scenario(given(execution_graph=broken))
+    assert [finding.to_json() for finding in report.findings] == caught.value.details["findings"]
+
+
+def test_a_child_that_starts_its_parent_is_a_circle() -> None:
+    document = scenario()
+    document["steps"]["sub"]["childScenarioId"] = "order-7"
+    assert "E056" in {finding.code for finding in check_scenario(given(execution_graph=document)).findings}
+
+
+def test_children_that_contradict_each_other_are_refused() -> None:
+    other = {**KID, "name": "other"}
+    for pair in (
+        [ChildScenario("kid", KID, version_resolved=3), ChildScenario("kid", other, version_resolved=3)],
+        [ChildScenario("kid", KID, 3, "latest"), ChildScenario("kid", other, 4, "latest")],
+        [ChildScenario("kid", KID, 3), ChildScenario("kid@3", other)],
+    ):
+        with pytest.raises(CompilationFailed, match="supplied twice"):
+            compile_scenario(given(child_scenarios=pair))
+    same = [ChildScenario("kid", KID, 3, 3), ChildScenario("kid", dict(KID), 3, "latest")]
+    assert compile_scenario(given(child_scenarios=same)).child_dependencies[0].version_resolved == 3
+    several = [ChildScenario("kid", KID, 3), ChildScenario("kid", other, 5), ChildScenario("kid", KID, 4)]
+    assert compile_scenario(given(child_scenarios=several)).child_dependencies[0].version_resolved == 5
+
+
+def test_a_child_that_is_supplied_for_a_step_is_started_by_it() -> None:
+    assert compile_scenario(given(child_scenarios=[ChildScenario("kid", KID, step_id="sub")])).child_dependencies
+    for step_id in ("done", "nowhere"):
+        with pytest.raises(ScenarioInvalid, match=f"'{step_id}', which does not start it"):
+            compile_scenario(given(child_scenarios=[ChildScenario("kid", KID, step_id=step_id)]))
 
 
 def test_a_whole_scenario_says_its_tier_and_whether_it_is_debugged() -> None:

@@ -19,9 +19,10 @@ AGENTS = Agents(
             CapabilityInfo(
                 id="http-request",
                 aliases=("request",),
+                harmless={"method": ("GET",)},
                 inputs=(
                     FieldInfo(name="url", type="string", required=True, aliases=("uri",)),
-                    FieldInfo(name="method", type="string", enum=("GET", "POST")),
+                    FieldInfo(name="method", type="string", enum=("GET", "POST"), default="GET", aliases=("verb",)),
                     FieldInfo(name="body", type="any"),
                     FieldInfo(name="timeout_ms", type="integer"),
                     FieldInfo(name="headers", type="object"),

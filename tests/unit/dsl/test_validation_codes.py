@@ -28,11 +28,13 @@ def test_each_mistake_gives_its_code_at_its_place(code: str, document: Json, poi
     assert suggestion in (mine[0].suggestion or ""), mine[0]
     assert mine[0].severity == ("error" if code[0] == "E" else "warning") and mine[0].message
     others = {finding.code for finding in findings} - {code} - ALSO.get(code, set())
-    assert not others - {"W060"}, [(f.code, f.pointer, f.message) for f in findings if f.code in others]
+    assert not others, [(f.code, f.pointer, f.message) for f in findings if f.code in others]
 
 
 def test_every_code_has_a_case_and_every_case_a_meaning() -> None:
-    assert {code for code, *_ in CASES} == set(MEANINGS)
+    assert {code for code, *_ in CASES} == set(MEANINGS) - {"E064"}, (
+        "which plugins cause: tests/unit/compiler/test_rules.py"
+    )
 
 
 def test_a_finding_is_sent_in_camel_case() -> None:

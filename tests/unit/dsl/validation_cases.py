@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from runtara_framework.dsl.documents import read
+
 from .documents import (
     ANY_INPUT,
     BODY,
@@ -32,6 +34,7 @@ CHILD = graph(
     {"end": fin(r=ref("data.need"))},
     inputSchema={"need": {"type": "string", "required": True}, "more": {"type": "string"}},
 )
+POST: Json = {"method": lit("POST")}
 START: Json = {"stepType": "StartScenario", "childScenarioId": "child", "childVersion": "latest"}
 START_OK: Json = {**START, "inputMapping": {"need": lit("x")}}
 FORK = {"a": log(), "b": log(), "c": log(), "end": fin()}
@@ -361,6 +364,18 @@ CASES: list[tuple[str, Json, str, str]] = [
     ("E061", finish(tpl("{{ data.x ")), R, ""),
     ("E061", finish(tpl("{% include 'x' %}")), R, ""),
     (
+        "E063",
+        read('{"entryPoint": "end", "steps": {"end": {}, "end": {"id": "end", "stepType": "Finish"}}}'),
+        "/steps/end",
+        "rename",
+    ),
+    (
+        "E063",
+        read('{"name": "x", "name": "x", "entryPoint": "end", "steps": {"end": {"id": "end", "stepType": "Finish"}}}'),
+        "/name",
+        "remove",
+    ),
+    (
         "E070",
         graph(
             {"a": log(), "b": log(), "end": fin()},
@@ -498,7 +513,14 @@ CASES: list[tuple[str, Json, str, str]] = [
         "remove",
     ),
     ("W050", one(log("m", x=ref("steps.s.outputs"))), "/steps/s/context/x/value", ""),
-    ("W060", graph({"a": get(), "b": get(), "end": fin()}), "/steps/a", "compensation"),
+    ("W060", graph({"a": get(POST), "b": get(), "end": fin()}), "/steps/a", "compensation"),
+    ("W060", graph({"a": get({"verb": lit("POST")}), "b": call(), "end": fin()}), "/steps/a", "compensation"),
+    (
+        "W060",
+        graph({"a": get({"method": ref("data.x")}), "b": get(), "end": fin()}, inputSchema=ANY_INPUT),
+        "/steps/a",
+        "",
+    ),
     ("W080", graph({"end": fin(r=ref("data.x"))}), R, "inputSchema"),
     (
         "W081",
@@ -506,11 +528,13 @@ CASES: list[tuple[str, Json, str, str]] = [
         "/steps/s/subgraph/executionTimeoutSeconds",
         "outermost",
     ),
+    ("W081", one({**START, "childScenarioId": "idle"}), "/steps/s/childScenarioId", "timeout"),
     ("W081", one(split({**BODY, "inputSchema": ANY_INPUT})), "/steps/s/subgraph/inputSchema", "on the step"),
 ]
-CHILDREN = {
+CHILDREN: dict[str, Json] = {
     "child": CHILD,
     "bare": graph({"end": fin()}),
+    "idle": {**graph({"end": fin()}), "executionTimeoutSeconds": 5},
     "round": graph({"s": {**START, "childScenarioId": "trip"}, "end": fin()}),
     "trip": graph({"s": {**START, "childScenarioId": "round"}, "end": fin()}),
 }
