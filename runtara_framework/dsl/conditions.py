@@ -1,7 +1,7 @@
-"""The one condition evaluator: each operator as a small function, and `evaluate` on top of them (DSL.md 5, 9).
+"""The operators of conditions and Switch cases, each as a small function (DSL.md 5, 9).
 
-Compiled programs call the functions; validators, debuggers and the in-process engine call `evaluate`. Both
-therefore agree. Values are JSON values: None, bool, int, float, str, list, dict.
+Compiled programs call the functions; schemas and the validator use the same equality. Values are JSON values: None, bool,
+int, float, str, list, dict.
 """
 
 from __future__ import annotations
@@ -232,37 +232,3 @@ def matches(match_type: str, value: Any, match: Any) -> bool:
     if match_type in UNARY and match_type != "LENGTH":
         return bool(UNARY[match_type](value))
     raise UnknownOperator(f"there is no matchType {match_type!r}", match_type=match_type)
-
-
-def evaluate(condition: Mapping[str, Any], value_of: Callable[[Mapping[str, Any]], Any]) -> Any:
-    """What a condition, or an argument of one, gives: a boolean, or for LENGTH and bare values the value.
-
-    `condition` is JSON as the scenario writes it; `value_of` resolves a mapping value (see
-    `mapping.resolve_value`). Ask `truthy` of the answer. Raises what `value_of` raises, and
-    `UnknownOperator`. AND and OR stop at the first argument that decides.
-    """
-    if condition.get("type") != "operation":
-        return value_of(as_mapping(condition))
-    op = condition["op"]
-    arguments = condition.get("arguments") or []
-    if op == "AND":
-        return all(truthy(evaluate(argument, value_of)) for argument in arguments)
-    if op == "OR":
-        return any(truthy(evaluate(argument, value_of)) for argument in arguments)
-    least, most = ARITY.get(op, (0, None))
-    if op not in ARITY or not least <= len(arguments) <= (most or least):
-        raise UnknownOperator(f"there is no operator {op!r} with {len(arguments)} arguments", op=op)
-    values = [evaluate(argument, value_of) for argument in arguments]
-    if op == "NOT":
-        return not truthy(values[0])
-    return UNARY[op](values[0]) if op in UNARY else BINARY[op](values[0], values[1])
-
-
-def as_mapping(condition: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A value condition as the mapping value it wraps: its `type` is no hint, `valueTypeHint` is."""
-    if condition.get("type") != "value":
-        return condition
-    mapping = {key: value for key, value in condition.items() if key not in ("type", "valueTypeHint")}
-    if condition.get("valueTypeHint") is not None:
-        mapping["type"] = condition["valueTypeHint"]
-    return mapping

@@ -1,9 +1,8 @@
 """The one mapping resolver: references with coercion and default, literals, composites, templates (DSL.md 3, 9).
 
-Compiled programs call `ref`, `render`, `coerce` and `nest`; whoever has a mapping as JSON (a debugger, the
-in-process engine, a test) calls `resolve_value` and its kin, which use the same functions. A scope is a
-mapping from root names (`data`, `variables`, `steps`, …) to JSON values. Only what the scenario itself writes
-is ever looked at for mapping objects; data that looks like a mapping passes through untouched.
+Compiled programs call `ref`, `render`, `coerce` and `nest`; the compiler and the validator ask `is_reference` and
+`is_mapping` about literals. A scope is a mapping from root names (`data`, `variables`, `steps`, …) to JSON values. Only what
+the scenario itself writes is ever looked at for mapping objects; data that looks like a mapping passes through untouched.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final
 from runtara_framework.dsl.errors import (
     CoercionFailed,
     DestinationClash,
-    EvaluationError,
     PathTypeError,
 )
 from runtara_framework.dsl.jsontext import plain_text
@@ -144,54 +142,3 @@ def is_mapping(value: Any) -> bool:
     if not isinstance(value, dict) or value.get("valueType") not in _VALUE_TYPES:
         return is_reference(value)
     return value.keys() == _MAPPING_KEYS
-
-
-def resolve_value(mapping: Mapping[str, Any], scope: Scope) -> Any:
-    """What one mapping value (as JSON) gives. Raises the evaluation errors of its kind."""
-    kind, value = mapping.get("valueType"), mapping.get("value")
-    if kind == "immediate":
-        return value
-    if kind == "reference" and isinstance(value, str):
-        return ref(scope, value, mapping.get("type"), mapping.get("default", MISSING))
-    if kind == "template" and isinstance(value, str):
-        return render(scope, value)
-    if kind == "composite" and isinstance(value, dict):
-        return {key: resolve_value(member, scope) for key, member in value.items()}
-    if kind == "composite" and isinstance(value, list):
-        return [resolve_value(member, scope) for member in value]
-    raise EvaluationError(f"{mapping!r} is no mapping value")
-
-
-def resolve_inputs(
-    mapping: Mapping[str, Mapping[str, Any]] | None, scope: Scope, *, for_agent: bool = False
-) -> dict[str, Any]:
-    """The object that an input mapping (as JSON) builds; agents' literals have their references resolved."""
-
-    def value_of(value: Mapping[str, Any]) -> Any:
-        if for_agent and value.get("valueType") == "immediate":
-            return resolve_references(value.get("value"), scope)
-        return resolve_value(value, scope)
-
-    return nest((key, value_of(value)) for key, value in (mapping or {}).items())
-
-
-def resolve_references(literal: Any, scope: Scope) -> Any:
-    """`literal` with every object in it that is exactly a reference mapping replaced by its value."""
-    if is_reference(literal):
-        return resolve_value(literal, scope)
-    if isinstance(literal, dict):
-        return {key: resolve_references(member, scope) for key, member in literal.items()}
-    if isinstance(literal, list):
-        return [resolve_references(member, scope) for member in literal]
-    return literal
-
-
-def resolve_output(literal: Any, scope: Scope) -> Any:
-    """A Switch's `output` or `default` with every mapping value in it, at any depth, replaced by its value."""
-    if is_mapping(literal):
-        return resolve_value(literal, scope)
-    if isinstance(literal, dict):
-        return {key: resolve_output(member, scope) for key, member in literal.items()}
-    if isinstance(literal, list):
-        return [resolve_output(member, scope) for member in literal]
-    return literal

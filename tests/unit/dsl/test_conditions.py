@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 
 from runtara_framework.dsl import conditions as c
-from runtara_framework.dsl.conditions import evaluate, matches
-from runtara_framework.dsl.errors import UnknownOperator
+from runtara_framework.dsl.conditions import matches
+from runtara_framework.dsl.errors import EvaluationError, UnknownOperator
 from runtara_framework.dsl.literals import parse_instant, parse_number
-from runtara_framework.dsl.mapping import resolve_value
 
-from .strategies import json_values
+from . import compiled, oracle
+from .strategies import arguments, json_values, scopes
 
 EQUAL = [
     (1, 1), (1, 1.0), ("1", 1), (1, "1.0"), ("1e2", 100), ("-0.5", -0.5), (None, None), (True, True), ("a", "a"),
@@ -162,15 +163,23 @@ def path(text: str, **more: Any) -> dict[str, Any]:
 )
 def test_conditions_are_evaluated(condition: dict[str, Any], expected: Any) -> None:
     scope = {"data": {"list": [1, 2], "n": 5}}
-    assert evaluate(condition, lambda mapping: resolve_value(mapping, scope)) == expected
+    assert compiled.argument(condition, scope) == expected
+    assert compiled.condition(condition, scope) is c.truthy(expected)
 
 
-@pytest.mark.parametrize(
-    "condition", [op("LIKE", lit(1), lit(1)), op("EQ", lit(1)), op("NOT"), op("NOT", lit(1), lit(2))]
-)
-def test_an_unknown_operator_or_a_wrong_arity_never_passes_silently(condition: dict[str, Any]) -> None:
-    with pytest.raises(UnknownOperator):
-        evaluate(condition, lambda mapping: mapping["value"])
+@given(arguments, scopes)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_a_compiled_condition_means_what_its_json_says(condition: dict[str, Any], scope: dict[str, Any]) -> None:
+    assert outcome(lambda: compiled.argument(condition, scope)) == outcome(lambda: oracle.condition(condition, scope))
+
+
+def outcome(evaluate: Callable[[], Any]) -> Any:
+    """The value with its type, or the code of the failure."""
+    try:
+        result = evaluate()
+    except EvaluationError as error:
+        return error.code
+    return type(result), result
 
 
 def test_data_of_any_depth_can_be_compared() -> None:

@@ -6,10 +6,10 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runtara_framework.dsl.errors import CoercionFailed, DestinationClash, EvaluationError, PathTypeError
+from runtara_framework.dsl.errors import CoercionFailed, DestinationClash, PathTypeError
 from runtara_framework.dsl.mapping import (
     MISSING,
     coerce,
@@ -17,14 +17,12 @@ from runtara_framework.dsl.mapping import (
     is_reference,
     nest,
     ref,
-    resolve_inputs,
-    resolve_output,
-    resolve_references,
-    resolve_value,
 )
 from runtara_framework.dsl.paths import parse_path
 
-from .strategies import json_values
+from . import compiled, oracle
+from .strategies import json_values, literals, mappings, scopes
+from .test_conditions import outcome
 
 FAILS = object()
 SCOPE: dict[str, Any] = {
@@ -89,7 +87,7 @@ def test_a_reference_is_looked_up_coerced_and_defaulted(
     mapping = {"valueType": "reference", "value": path}
     mapping |= {"type": hint} if hint else {}
     mapping |= {"default": default} if default is not MISSING else {}
-    assert resolve_value(mapping, SCOPE) == expected
+    assert compiled.value(mapping, SCOPE) == expected
 
 
 def test_without_a_default_mistakes_are_loud() -> None:
@@ -123,7 +121,7 @@ def test_composites_build_objects_and_arrays_and_keep_dots_in_keys() -> None:
     mapping = {"valueType": "composite", "value": {
         "a.b": {"valueType": "immediate", "value": {"valueType": "reference", "value": "data.n"}},
         "l": {"valueType": "composite", "value": [{"valueType": "reference", "value": "data.n"}]}}}  # fmt: skip
-    assert resolve_value(mapping, SCOPE) == {"a.b": {"valueType": "reference", "value": "data.n"}, "l": ["12"]}
+    assert compiled.value(mapping, SCOPE) == {"a.b": {"valueType": "reference", "value": "data.n"}, "l": ["12"]}
 
 
 def test_references_inside_literals_are_resolved_for_agents_only() -> None:
@@ -133,19 +131,25 @@ def test_references_inside_literals_are_resolved_for_agents_only() -> None:
     }
     inputs = {"q.x": {"valueType": "immediate", "value": literal},
               "r": {"valueType": "immediate", "value": {"valueType": "reference", "value": "data.text"}}}  # fmt: skip
-    assert resolve_inputs(inputs, SCOPE) == {"q": {"x": literal}, "r": {"valueType": "reference", "value": "data.text"}}
-    assert resolve_inputs(inputs, SCOPE, for_agent=True) == {
+    assert compiled.inputs(inputs, SCOPE) == {
+        "q": {"x": literal},
+        "r": {"valueType": "reference", "value": "data.text"},
+    }
+    assert compiled.inputs(inputs, SCOPE, for_agent=True) == {
         "q": {"x": {"where": [12], "as": {"valueType": "reference"}}},
         "r": "abc",
     }
-    assert resolve_inputs(None, SCOPE) == {}
+    assert compiled.inputs({}, SCOPE) == {}
+    deep = {"c": {"valueType": "composite", "value": [inputs["r"]]}}
+    assert compiled.inputs(deep, SCOPE, for_agent=True) == {"c": ["abc"]}
+    assert compiled.inputs(deep, SCOPE) == {"c": [{"valueType": "reference", "value": "data.text"}]}
 
 
 def test_switch_outputs_are_resolved_at_any_depth() -> None:
     output = {"a": [{"valueType": "reference", "value": "data.n"}, {"valueType": "immediate", "value": {
         "valueType": "reference", "value": "data.n"}}], "t": {"valueType": "template", "value": "<{{ data.text }}>"},
         "c": {"valueType": "composite", "value": []}, "no": {"valueType": "immediate"}}  # fmt: skip
-    assert resolve_output(output, SCOPE) == {
+    assert compiled.output(output, SCOPE) == {
         "a": ["12", {"valueType": "reference", "value": "data.n"}],
         "t": "<abc>",
         "c": [],
@@ -158,8 +162,8 @@ def test_data_that_looks_like_a_mapping_passes_untouched() -> None:
     inputs_marker = {"valueType": "reference", "value": "data.marker"}
     inputs = {"m": {"valueType": "reference", "value": "data.marker"},
               "n": {"valueType": "immediate", "value": {"in": inputs_marker}}}  # fmt: skip
-    assert resolve_inputs(inputs, SCOPE, for_agent=True) == {"m": marker, "n": {"in": marker}}
-    assert resolve_output({"valueType": "reference", "value": "data.marker"}, SCOPE) == marker
+    assert compiled.inputs(inputs, SCOPE, for_agent=True) == {"m": marker, "n": {"in": marker}}
+    assert compiled.output({"valueType": "reference", "value": "data.marker"}, SCOPE) == marker
 
 
 @pytest.mark.parametrize(
@@ -179,12 +183,6 @@ def test_what_counts_as_a_mapping_is_exact(literal: Any, reference: bool, mappin
     assert (is_reference(literal), is_mapping(literal)) == (reference, mapping)
 
 
-def test_something_that_is_no_mapping_is_an_error_not_null() -> None:
-    for wrong in ({}, {"valueType": "reference", "value": 1}, {"valueType": "composite", "value": 1}):
-        with pytest.raises(EvaluationError):
-            resolve_value(wrong, SCOPE)
-
-
 @given(json_values, st.sampled_from([None, "string", "integer", "number", "boolean", "json", "file"]))
 def test_coercion_gives_a_value_of_the_type_or_fails(value: Any, hint: str | None) -> None:
     try:
@@ -199,10 +197,26 @@ def test_coercion_gives_a_value_of_the_type_or_fails(value: Any, hint: str | Non
 
 
 @given(json_values)
-def test_resolving_literals_never_fails_on_values_without_mappings(value: Any) -> None:
-    assert resolve_references(value, {}) == value
-    assert resolve_output(value, {}) == value
-    assert resolve_value({"valueType": "immediate", "value": value}, {}) is value
+@settings(deadline=None)
+def test_literals_without_mappings_are_what_they_are(value: Any) -> None:
+    literal = {"valueType": "immediate", "value": value}
+    assert compiled.output(value, {}) == value
+    assert compiled.value(literal, {}) == value
+    assert compiled.inputs({"k": literal}, {}, for_agent=True) == {"k": value}
+
+
+@given(st.dictionaries(st.text("ab.", min_size=1, max_size=3), mappings, max_size=3), st.booleans(), scopes)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_a_compiled_mapping_means_what_its_json_says(mapping: Any, for_agent: bool, scope: dict[str, Any]) -> None:
+    assert outcome(lambda: compiled.inputs(mapping, scope, for_agent=for_agent)) == outcome(
+        lambda: oracle.inputs(mapping, scope, for_agent=for_agent)
+    )
+
+
+@given(literals, scopes)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_a_compiled_output_means_what_its_json_says(literal: Any, scope: dict[str, Any]) -> None:
+    assert outcome(lambda: compiled.output(literal, scope)) == outcome(lambda: oracle.output(literal, scope))
 
 
 @given(st.dictionaries(st.text("ab.", min_size=1, max_size=4), st.integers(), max_size=5))
