@@ -68,7 +68,7 @@ class ErrorStep(StepBase):
     step_type: Literal["Error"]
     category: Literal["transient", "permanent"] = "permanent"
     """Whether a parent's retry may help."""
-    code: str
+    code: Annotated[str, Field(min_length=1)]
     """What handlers match on."""
     message: str
     """For people."""
@@ -203,7 +203,7 @@ class SplitStep(BreakableStep):
     config: SplitConfig
     """What it runs over, and how."""
     input_schema: Schema = Field(default_factory=dict)
-    """Checked for each item."""
+    """Checked for each item, in batches too."""
     output_schema: Schema = Field(default_factory=dict)
     """Checked for each result."""
     durable: bool = True
@@ -308,7 +308,7 @@ class GroupByConfig(Model):
 
 
 class GroupByStep(BreakableStep):
-    """Groups items by a key."""
+    """Groups items by a key. Equal numbers are one key; groups are in the order of their names."""
 
     step_type: Literal["GroupBy"]
     config: GroupByConfig

@@ -42,7 +42,7 @@ class Filter(Step, frozen=True, kw_only=True):
 
 
 class GroupBy(Step, frozen=True, kw_only=True):
-    """Groups items by the value at a path in them."""
+    """Groups items by the value at a path in them; the groups in order of their names."""
 
     kind: ClassVar[str] = "GroupBy"
 
@@ -62,8 +62,10 @@ class GroupBy(Step, frozen=True, kw_only=True):
             elif isinstance(key, (dict, list)):
                 name = "_invalid"
             else:
-                name = plain_text(key)
+                # Equal numbers are one key, as everywhere (DSL.md 9).
+                name = plain_text(int(key) if isinstance(key, float) and key.is_integer() else key)
             groups.setdefault(name, []).append(item)
+        groups = dict(sorted(groups.items()))
         counts = {name: len(members) for name, members in groups.items()}
         filled = sum(1 for count in counts.values() if count)
         return self.result({"groups": groups, "counts": counts, "total_groups": filled})

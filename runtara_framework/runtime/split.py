@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from runtara_framework.dsl.bounds import MAX_ITERATIONS
 from runtara_framework.dsl.errors import EvaluationError
-from runtara_framework.dsl.schemas import check, kind_of
+from runtara_framework.dsl.schemas import Violation, check, kind_of
 from runtara_framework.runtime.attempts import attempts
 from runtara_framework.runtime.graph import Graph
 from runtara_framework.runtime.iteration import iterate, of_iteration
@@ -92,9 +92,11 @@ class Split(Step, frozen=True, kw_only=True):
         async def worker() -> None:
             for index in ahead:
                 await breath.take()
+                # In the scope of the Split itself: so what outer loops know can be handed in (DSL.md 9).
+                own = {} if self.variables is None else self.variables(s.roots)
                 tally.started.add(index)
                 try:
-                    value = await self._one(s, key, index, items[index])
+                    value = await self._one(s, key, index, items[index], own)
                 except Failure as failure:
                     if failure.category == "cancelled":
                         raise
@@ -119,18 +121,27 @@ class Split(Step, frozen=True, kw_only=True):
             raise failure from error.__cause__
         return tally.report()
 
-    async def _one(self, s: Scope, key: Key, index: int, item: Any) -> Any:
+    async def _one(self, s: Scope, key: Key, index: int, item: Any, own: dict[str, Any]) -> Any:
         indices = (*s.indices, index)
         if self.input_schema:
-            item, violations = check(self.input_schema, item, "item")
+            item, violations = self._checked(item)
             if violations:
                 raise of_iteration(self, _schema_failure(SPLIT_INPUT_INVALID, violations), index, indices)
-        # In the scope of the Split itself: so what outer loops know can be handed in (DSL.md 9).
-        own = {} if self.variables is None else self.variables(s.roots)
         value = await iterate(s, self, self.body, key, index, own, item=item)
         if self.output_schema and (violations := check(self.output_schema, value, "outputs")[1]):
             raise of_iteration(self, _schema_failure(OUTPUT_INVALID, violations), index, indices)
         return value
+
+    def _checked(self, item: Any) -> tuple[Any, list[Violation]]:
+        """What an iteration gets: an item, or each item of a batch, with the defaults of the schema."""
+        if self.batch_size is None:
+            return check(self.input_schema, item, "item")
+        checked = [check(self.input_schema, one, "item") for one in item]
+        return [value for value, _ in checked], [
+            Violation(violation.path.replace("item", f"item[{place}]", 1), violation.message)
+            for place, (_, found) in enumerate(checked)
+            for violation in found
+        ]
 
 
 class _Tally:
@@ -161,6 +172,6 @@ class _Tally:
         return {"data": data, "stats": {**stats, "total": self.total}, "hasFailures": bool(errors)}
 
 
-def _schema_failure(code: str, violations: list[Any]) -> Failure:
+def _schema_failure(code: str, violations: list[Violation]) -> Failure:
     text = "; ".join(f"{one.path} {one.message}" for one in violations)
     return Failure(code, text, attributes={"violations": [one.to_wire() for one in violations]})

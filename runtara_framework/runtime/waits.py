@@ -14,7 +14,7 @@ from runtara_framework.runtime.events import bounded
 from runtara_framework.runtime.graph import Graph, run_graph
 from runtara_framework.runtime.scope import Scope
 from runtara_framework.runtime.step import Step
-from runtara_framework.sdk.failure import WaitTimeout
+from runtara_framework.sdk.failure import Failure, WaitTimeout
 from runtara_framework.sdk.keys import Key
 from runtara_framework.sdk.values import decode
 
@@ -144,7 +144,17 @@ class WaitForSignal(Step, frozen=True, kw_only=True):
             outer=s,
             owner=self.id,
         )
-        await run_graph(inner)
+        try:
+            await run_graph(inner)
+        except Failure as cause:
+            raise Failure(
+                cause.code,
+                f"onWait of {self.id!r} failed: {cause.message}",
+                category=cause.category,
+                severity=cause.severity,
+                retry_after_ms=cause.retry_after_ms,
+                cause=cause,
+            ) from cause
 
 
 def _value(payload: bytes) -> Any:

@@ -88,7 +88,7 @@ def test_hostile_names_and_values_stay_literals(names: list[str], text: str) -> 
                     "stepType": "Finish", "id": done,
                     "inputMapping": {text or "k": {"valueType": "template", "value": "t"}},
                 },
-                other: {"stepType": "Error", "id": other, "code": text, "message": text},
+                other: {"stepType": "Error", "id": other, "code": text or "x", "message": text},
             },
             "executionPlan": [
                 {"fromStep": check, "toStep": log, "label": text},
