@@ -352,16 +352,10 @@ def input_type(function: Callable[..., Any]) -> Any:
 def _built(kind: Any, value: Any) -> Any:
     if kind is None:
         return value
+    from runtara_framework.sdk.inputs import Unfit, built  # most inputs are JSON
+
     try:
-        return kind.model_validate(value) if hasattr(kind, "model_validate") else msgspec.convert(value, kind)
-    except ValueError as error:  # pydantic's and msgspec's own are both one
-        details = getattr(error, "errors", None)
-        violations = (
-            [{"path": ".".join(map(str, e["loc"])), "message": e["msg"]} for e in details()]
-            if callable(details)
-            else []
-        )
-        listed = "; ".join(f"{v['path'] or 'input'}: {v['message']}" for v in violations) or str(error)
-        raise Failure(
-            INPUT_INVALID, f"the input does not fit the workflow: {listed}", attributes={"violations": violations}
-        ) from error
+        return built(kind, value)
+    except Unfit as error:
+        message = f"the input does not fit the workflow: {error}"
+        raise Failure(INPUT_INVALID, message, attributes={"violations": error.violations}) from error

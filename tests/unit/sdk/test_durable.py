@@ -474,6 +474,7 @@ async def test_an_input_that_does_not_fit_fails_with_every_violation() -> None:
     other = await run_in_process(program(with_struct), {"id": 5})
     assert other.error is not None
     assert other.error["code"] == "INPUT_INVALID"
+    assert [violation["path"] for violation in other.error["attributes"]["violations"]] == ["id"]
     assert "id" in other.error["message"]
 
 
