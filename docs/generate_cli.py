@@ -22,7 +22,7 @@ directory (the socket in its data directory). The tenant is `--tenant`, else `RU
 | --- | --- |
 | 0 | done; of an instance: completed |
 | 1 | the instance failed; `validate` found errors |
-| 2 | the command, scenario, input or id is wrong |
+| 2 | the command, scenario, input or id is wrong, or does not fit the state of the instance or image |
 | 3 | the instance was cancelled |
 | 4 | the instance waits for something |
 | 5 | the server, or the way to it, had trouble |

@@ -1,7 +1,8 @@
 """`runtara`: the command line. Each module here adds its commands; what a command needs is imported when it runs.
 
 `run.py` runs a scenario on an embedded server; `scenarios.py` validates and compiles; `remote.py` drives a server;
-`inspect.py` shows what is installed and configured; `server.py` is `runtara-server`; `output.py` prints.
+`inspect.py` shows what is installed and configured; `server.py` is `runtara-server`; `output.py` prints; `arguments.py`
+says what is wrong with a command line.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from runtara_framework import __version__
 from runtara_framework.errors import RuntaraError
@@ -17,8 +19,10 @@ EPILOG = """\
 first steps:
   runtara run order.json --input '{"order": {"id": 1}}'   run a scenario to its result
   runtara validate order.json                             see what is wrong with it
-  runtara-server                                          start a server; then:
-  runtara instances start order --input @order.json       start an instance on it
+  runtara-server                                          start a server; then, in another terminal:
+  runtara compile order.json                              make an image of it, order.pyz
+  runtara images register order.pyz                       give the image to the server
+  runtara instances start order --input @input.json       start an instance of it
 
 A command that needs a server finds it by --server, RUNTARA_ENVIRONMENT_ADDR, or the socket in the data directory."""
 
@@ -43,8 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def build_parser() -> argparse.ArgumentParser:
     """The parser with every command, those of plugins included."""
     from runtara_framework.cli import inspect, remote, run, scenarios
+    from runtara_framework.cli.arguments import Parser
 
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="runtara",
         description="Durable workflows in isolated processes.",
         epilog=EPILOG,
@@ -58,7 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_plugin_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_plugin_commands(commands: Any) -> None:
     from importlib.metadata import entry_points
 
     if not entry_points(group="runtara.plugins"):

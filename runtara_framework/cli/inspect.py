@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import hashlib
 import secrets
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -107,9 +108,32 @@ def _show_agent(args: argparse.Namespace) -> int:
             default = "required" if field.required else f"default {field.default!r}"
             choices = f", one of {', '.join(map(str, field.enum))}" if field.enum else ""
             print(f"    {field.name}: {field.type}, {default}{choices}. {field.description}".rstrip())
+        for line in _outputs(capability.output_schema):
+            print(line)
         for error in capability.errors:
             print(f"  ! {error.code} ({error.category}) {error.description}".rstrip())
     return 0
+
+
+def _outputs(schema: dict[str, Any]) -> Iterator[str]:
+    """What a capability returns: its fields, or what it is if it is no object with fields."""
+    known: dict[str, Any] = schema.get("$defs", {})
+    if "$ref" in schema:
+        schema = known.get(schema["$ref"].rpartition("/")[2], schema)
+    fields: dict[str, Any] = schema.get("properties", {})
+    if not fields:
+        yield f"  -> {_kind(schema)}"
+    for name, field in fields.items():
+        yield f"  -> {name}: {_kind(field)}. {field.get('description', '')}".rstrip()
+
+
+def _kind(schema: dict[str, Any]) -> str:
+    """The type that a JSON Schema asks for, as the inputs call theirs."""
+    if choices := schema.get("anyOf"):
+        return " or ".join(dict.fromkeys(_kind(one) for one in choices))
+    if "$ref" in schema:
+        return "object"
+    return str(schema.get("type", "any"))
 
 
 # -- plugins and configuration ----------------------------------------------------------------------------

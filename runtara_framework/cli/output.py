@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from runtara_framework.errors import ErrorKind, InvalidRequest, RuntaraError
+from runtara_framework.errors import AddressInUse, DataDirInUse, ErrorKind, InvalidRequest, RuntaraError
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -50,8 +50,8 @@ def fail(error: RuntaraError, code: int | None = None) -> int:
     error_line(error.to_wire())
     if code is not None:
         return code
-    usage = error.kind in (ErrorKind.INVALID, ErrorKind.NOT_FOUND, ErrorKind.TOO_LARGE)
-    return EXIT_USAGE if usage else EXIT_SERVER
+    usage = error.kind in (ErrorKind.INVALID, ErrorKind.NOT_FOUND, ErrorKind.TOO_LARGE, ErrorKind.CONFLICT)
+    return EXIT_USAGE if usage and not isinstance(error, (AddressInUse, DataDirInUse)) else EXIT_SERVER
 
 
 def error_line(error: dict[str, Any]) -> None:

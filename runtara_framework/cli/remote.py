@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from runtara_framework.cli import output
-from runtara_framework.errors import InvalidRequest
+from runtara_framework.errors import InvalidRequest, RuntaraError
 
 if TYPE_CHECKING:
     from runtara_framework.management import ManagementSdk
@@ -124,6 +124,7 @@ async def _list_images(sdk: ManagementSdk, args: argparse.Namespace) -> int:
         ("image_id", "name", "runner", "bytes", "created"),
         [(i.image_id, i.name, i.runner_type, i.size_bytes, output.moment(i.created_at_ms)) for i in page.images],
     )
+    _say_more(len(page.images), page.total_count)
     return 0
 
 
@@ -166,7 +167,11 @@ async def _start(sdk: ManagementSdk, args: argparse.Namespace) -> int:
     if not args.wait:
         output.result({"instance_id": started.instance_id, "deduplicated": started.deduplicated})
         return 0
-    return await _until_end(sdk, started.instance_id)
+    try:
+        return await _until_end(sdk, started.instance_id)
+    except (asyncio.CancelledError, RuntaraError):  # ^C, or no server any more
+        output.say(f"instance {started.instance_id} goes on; runtara instances wait {started.instance_id} waits again")
+        raise
 
 
 async def _wait(sdk: ManagementSdk, args: argparse.Namespace) -> int:
@@ -181,6 +186,7 @@ async def _until_end(sdk: ManagementSdk, instance_id: str) -> int:
 
 async def _list(sdk: ManagementSdk, args: argparse.Namespace) -> int:
     page = await sdk.list_instances(status=args.status, image_id=args.image, limit=args.limit)
+    _say_more(len(page.instances), page.total_count)
     if args.json:
         output.result([msgspec.to_builtins(instance) for instance in page.instances])
         return 0
@@ -240,7 +246,13 @@ async def _events(sdk: ManagementSdk, args: argparse.Namespace) -> int:
     page = await sdk.list_events(args.instance, limit=args.limit, sort_order="asc")
     for event in page.events:
         output.result(msgspec.to_builtins(event))
+    _say_more(len(page.events), page.total_count)
     return 0
+
+
+def _say_more(shown: int, total: int | None) -> None:
+    if total is not None and total > shown:
+        output.say(f"{shown} of {total}; --limit N shows more")
 
 
 async def _signal(sdk: ManagementSdk, args: argparse.Namespace) -> int:

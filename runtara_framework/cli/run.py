@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import shlex
 import signal
 import sys
 import tempfile
@@ -88,10 +89,8 @@ async def _embedded(args: argparse.Namespace, binary: bytes, value: Any, data_di
             if watcher is not None:
                 await asyncio.gather(watcher, return_exceptions=True)  # a display that fails changes no result
         if info.status == "suspended" and args.data_dir:
-            where = f"--server {server.addresses['environment'][0]}"
-            output.say(
-                f"{_waits(info)}; go on with: runtara-server --data-dir {args.data_dir} and {_answer(info, where)}"
-            )
+            answer = _answer(info, f"--server {server.addresses['environment'][0]}", await _asked_for(sdk, info))
+            output.say(f"{_waits(info)}; go on with: runtara-server --data-dir {args.data_dir} and {answer}")
         return conclude(info, interrupted.is_set())
 
 
@@ -119,7 +118,8 @@ async def _follow(
             if data_dir is not None:
                 return info
             if seen != info.status:
-                output.say(f"{_waits(info)}; in another terminal: {_answer(info, '--server ' + address)}")
+                answer = _answer(info, f"--server {address}", await _asked_for(sdk, info))
+                output.say(f"{_waits(info)}; in another terminal: {answer}")
         seen = info.status
 
 
@@ -130,11 +130,19 @@ def _waits(info: InstanceInfo) -> str:
     return f"instance {info.instance_id} {what}"
 
 
-def _answer(info: InstanceInfo, where: str) -> str:
+async def _asked_for(sdk: ManagementSdk, info: InstanceInfo) -> str:
+    """The key of the signal that it waits for; KEY where it has asked for several."""
+    page = await sdk.list_events(info.instance_id, subtype="external_input_requested", limit=100)
+    keys = {event.payload.get("signal_id") for event in page.events if isinstance(event.payload, dict)}
+    key = keys.pop() if len(keys) == 1 else None
+    return shlex.quote(key) if isinstance(key, str) else "KEY"
+
+
+def _answer(info: InstanceInfo, where: str, key: str) -> str:
     """The command that lets it go on."""
     tenant = "" if info.tenant_id == "default" else f" --tenant {info.tenant_id}"
     if info.reason == "waiting_signal":
-        return f"runtara signal {where}{tenant} {info.instance_id} KEY JSON"
+        return f"runtara signal {where}{tenant} {info.instance_id} {key} JSON"
     return f"runtara instances resume {where}{tenant} {info.instance_id}"
 
 

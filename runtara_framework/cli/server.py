@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from runtara_framework import __version__
 from runtara_framework.cli import output
+from runtara_framework.cli.arguments import Parser
 from runtara_framework.errors import InvalidRequest, RuntaraError
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ go on when it is started again. SIGKILL loses nothing either."""
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of `runtara-server`."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="runtara-server", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--version", action="version", version=f"runtara-server {__version__}")
@@ -42,11 +43,11 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The entry point of `runtara-server`: serve, return an exit code."""
-    args = build_parser().parse_args(sys.argv[1:] if argv is None else list(argv))
-    logging.basicConfig(
-        stream=sys.stderr, level=args.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
     try:
+        args = build_parser().parse_args(sys.argv[1:] if argv is None else list(argv))
+        logging.basicConfig(
+            stream=sys.stderr, level=args.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+        )
         from runtara_framework import config
 
         return asyncio.run(_serve(config.load(args.config, flags=_flags(args)).settings))

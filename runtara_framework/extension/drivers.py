@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
 
@@ -64,9 +65,11 @@ def load(kind: Kind[P], name: str) -> type[P]:
         kind.group, [name], on_load_failure_callback=broken, on_missing_entrypoints_callback=None
     ).extensions
     if not found:
-        names = ", ".join(available(kind)) or "none"
+        names = available(kind)
+        close = get_close_matches(name, names, n=1)
         raise DriverNotFound(
-            f"no {where} is installed; installed {kind.name} drivers: {names}. "
+            f"no {where} is installed{f' (did you mean {close[0]!r}?)' if close else ''}; installed {kind.name} drivers: "
+            f"{', '.join(names) or 'none'}. "
             f"Install the package that offers it (usually runtara-{_FOLDERS.get(kind.name, kind.name)}-{name}) or change "
             "the configuration"
         )

@@ -93,6 +93,14 @@ def test_an_invalid_scenario_lists_its_findings_and_runs_nothing(tmp_path: Path)
         (["agents", "show", "htpp"], "did you mean"),
         (["instances", "list", "--server", "unix:///nowhere.sock"], "nowhere.sock"),
         (["build", "nonsense"], "module:function"),
+        (["compile", str(ORDER), "--target", "zipap"], "did you mean 'zipapp'?"),
+        (
+            ["compile", str(ORDER), "--targt=zipapp"],
+            "runtara compile: unrecognized arguments: --targt=zipapp (did you mean",
+        ),
+        (["instances", "start", "order", "--timeout", "soon"], "runtara instances start: argument --timeout"),
+        (["instances"], "runtara instances --help"),
+        ([], "required: COMMAND"),
     ],
 )
 def test_a_mistake_is_told_in_words_and_as_json(arguments: list[str], words: str, tmp_path: Path) -> None:
@@ -161,6 +169,10 @@ def test_the_commands_drive_a_running_server(server: Server, shop: Shop, tmp_pat
     assert json.loads(runtara("instances", "show", "two", *at).stdout)["status"] == "completed"
     assert "validate" in runtara("instances", "checkpoints", "two", *at).stdout
     assert '"completed"' in runtara("instances", "events", "two", *at).stdout
+    events = runtara("instances", "events", "two", "--limit", "1", *at)
+    assert (len(events.stdout.splitlines()), "1 of " in events.stderr) == (1, True)
+    ended = runtara("instances", "resume", "two", *at)
+    assert (ended.returncode, last_error(ended)["code"]) == (2, "INVALID_INSTANCE_STATE")
     missing = runtara("instances", "show", "three", *at)
     assert (missing.returncode, last_error(missing)["code"]) == (2, "INSTANCE_NOT_FOUND")
 
@@ -169,6 +181,8 @@ def test_the_tables_of_what_is_installed() -> None:
     assert "http-request" in runtara("agents", "list").stdout
     shown = runtara("agents", "show", "http/http-request").stdout
     assert "timeout_ms" in shown
+    assert "-> status_code: integer" in shown
+    assert "-> number" in runtara("agents", "show", "utils/calculate").stdout
     plugins = json.loads(runtara("plugins", "--json").stdout)
     assert {"native", "mock", "sqlite", "timer", "unix", "http"} <= {plugin["name"] for plugin in plugins}
     assert not [plugin for plugin in plugins if plugin["state"] == "broken"]
@@ -185,6 +199,7 @@ def test_a_run_that_waits_for_a_person_says_how_to_answer(tmp_path: Path) -> Non
     kept = runtara(*given, "--data-dir", "kept", "--instance-id", "it", cwd=tmp_path)
     assert (kept.returncode, kept.stdout) == (4, "")
     assert "runtara-server --data-dir kept" in kept.stderr
+    assert "it approval JSON" in kept.stderr
     assert last_error(kept)["code"] == "WAITING_SIGNAL"
     command = [str(BIN / "runtara"), *given]
     run = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -194,3 +209,32 @@ def test_a_run_that_waits_for_a_person_says_how_to_answer(tmp_path: Path) -> Non
     run.send_signal(signal.SIGINT)
     _, err = run.communicate()
     assert run.returncode == 130, err
+
+
+def test_interrupting_a_wait_says_which_instance_goes_on(server: Server, tmp_path: Path) -> None:
+    server.start()
+    at = ["--server", server.address, "--tenant", "acme"]
+    steps = ROOT / "examples" / "steps"
+    compiled = runtara("compile", str(steps / "wait-for-signal.json"), "-o", "ask.pyz", cwd=tmp_path)
+    assert compiled.returncode == 0, compiled.stderr
+    assert runtara("images", "register", "ask.pyz", *at, cwd=tmp_path).returncode == 0
+    given = f"@{steps / 'wait-for-signal.input.json'}"
+    command = [str(BIN / "runtara"), "instances", "start", "ask", "--input", given, "--wait", *at]
+    wait = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    _until_waiting(at)
+    wait.send_signal(signal.SIGINT)
+    out, err = wait.communicate()
+    [instance] = json.loads(runtara("instances", "list", "--json", *at).stdout)
+    assert (wait.returncode, out, instance["status"]) == (130, "", "suspended")
+    assert f"runtara instances wait {instance['instance_id']}" in err
+    assert runtara("instances", "cancel", instance["instance_id"], *at).returncode == 0
+
+
+def _until_waiting(at: list[str]) -> None:
+    """Return when an instance waits for a signal, so the command that started it waits as well."""
+    import time
+
+    deadline = time.monotonic() + 30
+    while "waiting_signal" not in runtara("instances", "list", *at).stdout:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
