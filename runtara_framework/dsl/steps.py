@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import AfterValidator, Discriminator, Field, Tag
 
 from runtara_framework.dsl.base import Model
 from runtara_framework.dsl.bounds import MAX_ITERATIONS, MAX_MILLIS
@@ -23,6 +23,13 @@ MATCH_TYPES: tuple[str, ...] = get_args(MatchType)
 Millis = Annotated[int, Field(ge=0, le=MAX_MILLIS)]
 PositiveMillis = Annotated[int, Field(ge=1, le=MAX_MILLIS)]
 Count = Annotated[int, Field(ge=0)]
+
+
+def _not_empty(value: str) -> str:
+    # Not pydantic's `min_length`: that refuses half characters, which are no concern of a length.
+    if not value:
+        raise ValueError("it must not be empty")
+    return value
 
 
 class StepBase(Model):
@@ -68,7 +75,7 @@ class ErrorStep(StepBase):
     step_type: Literal["Error"]
     category: Literal["transient", "permanent"] = "permanent"
     """Whether a parent's retry may help."""
-    code: Annotated[str, Field(min_length=1)]
+    code: Annotated[str, AfterValidator(_not_empty), Field(json_schema_extra={"minLength": 1})]
     """What handlers match on."""
     message: str
     """For people."""
