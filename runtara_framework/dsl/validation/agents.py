@@ -77,6 +77,9 @@ def _inputs(context: Context, pointer: str, key: str, step: AgentStep, capabilit
         if isinstance(value, Immediate) and not below:
             _literal(context, f"{place}/value", key, fields[name], value.value)
     for declared in capability.inputs:
+        names = (declared.name, *declared.aliases)
+        if any(context.is_opaque(f"{pointer}/inputMapping/{escape(name)}") for name in names):
+            continue  # it is given, and what is wrong with it was said
         if declared.required and declared.name not in given and declared.name not in CONNECTION_INPUTS:
             message = f"{capability.id!r} needs the input {declared.name!r}"
             context.say("E022", f"{pointer}/inputMapping" if step.input_mapping is not None else pointer, message,

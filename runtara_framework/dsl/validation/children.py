@@ -16,7 +16,9 @@ def calls(context: Context) -> None:
                 continue
             pointer = graph.step_pointer(key)
             if version(step) is None:
-                hint = f"write {int(step.child_version)} as a number" if str(step.child_version).isdecimal() else None
+                wanted = str(step.child_version)
+                number = wanted.lstrip("0") if wanted.isascii() and wanted.isdecimal() else ""
+                hint = f"write {number} as a number" if number else None
                 message = f'childVersion is a number of at least 1, or "latest", not {step.child_version!r}'
                 context.say("E050", f"{pointer}/childVersion", message, hint, step=key)
                 continue
@@ -46,6 +48,8 @@ def _inputs(context: Context, pointer: str, key: str, step: StartScenarioStep, c
         context.say("E054", f"{pointer}/inputMapping", message, "declare them in the child's inputSchema", step=key)
         return
     for name, field in schema.items():
+        if context.is_opaque(f"{pointer}/inputMapping/{escape(name)}"):
+            continue  # it is given, and what is wrong with it was said
         if field.required and field.default is None and name not in given:
             message = f"{step.child_scenario_id!r} needs the input {name!r}"
             context.say("E055", f"{pointer}/inputMapping" if given else pointer, message, f"map {name!r}", step=key)

@@ -79,14 +79,15 @@ class Context:
         self.functions = functions
         """What a stdlib adds to templates."""
         self.findings: list[Finding] = []
-        self._is_opaque = is_opaque
+        self.is_opaque = is_opaque
+        """Whether a place could not be read in the first place, so that nothing more is to be said of it."""
         self._agents: dict[str, Lookup] = {}
 
     def say(
         self, code: str, pointer: str, message: str, suggestion: str | None = None, *, step: str | None = None
     ) -> None:
         """Report a finding, unless the place could not be read in the first place."""
-        if not self._is_opaque(pointer):
+        if not self.is_opaque(pointer):
             self.findings.append(
                 Finding(code=code, pointer=pointer, message=message, suggestion=suggestion, step_id=step)
             )

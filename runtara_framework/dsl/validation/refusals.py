@@ -6,6 +6,8 @@ the models along with it, and so knows which is which, what may be left out, and
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping, Sequence
 from types import NoneType, UnionType
 from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
@@ -33,6 +35,7 @@ from runtara_framework.dsl.models import (
 )
 from runtara_framework.dsl.schemas import kind_of
 from runtara_framework.dsl.validation.findings import did_you_mean, listed
+from runtara_framework.dsl.values import VALUE_TYPES
 
 _NOTHING = {"valueType": "immediate", "value": None}
 _ALWAYS = {"type": "value", "valueType": "immediate", "value": True}
@@ -62,6 +65,9 @@ _TYPES = {
     "string_type": "a text", "int_type": "a whole number", "float_type": "a number", "bool_type": "true or false",
     "dict_type": "an object", "list_type": "an array", "model_type": "an object", "model_attributes_type": "an object",
 }  # fmt: skip
+
+
+_REFERENCE = re.compile(r"(data|variables|steps|scenario|item|loop|iteration|__error|error)(\.|\[|$)")
 
 
 class _Part(NamedTuple):
@@ -107,12 +113,28 @@ def explain(model: type[Model], raw: Any, details: Any) -> Refusal:
         return Refusal("E018", pointer, message, did_you_mean(str(given), choices), parts, False)
     if kind in _TYPES:
         message = f"{name!r} must be {_TYPES[kind]}, not {kind_of(given)}"
+    elif kind == "value_type_unknown":
+        tag = given.get("valueType") if isinstance(given, dict) else None
+        message = f"{name!r}: {details['msg']}" + (f", not {tag!r}" if tag is not None else "")
+        hint = did_you_mean(str(tag), VALUE_TYPES) if tag is not None else f"write {_as_mapping(given)}"
+        return Refusal("E018", pointer, message, hint, parts, False)
     elif kind.endswith("_unknown"):
         tag = given.get("valueType") if isinstance(given, dict) else None
         message = f"{name!r}: {details['msg']}" + (f", not {tag!r}" if tag is not None else "")
     else:
         message = f"{name!r}: {details['msg'][0].lower()}{details['msg'][1:]}"
     return Refusal("E018", pointer, message, None, parts, False)
+
+
+def _as_mapping(given: Any) -> str:
+    """The mapping value that somebody probably means who wrote a plain value."""
+    kind = "immediate"
+    if isinstance(given, str):
+        kind = "template" if "{{" in given else "reference" if _REFERENCE.match(given) else kind
+    short = given is None or (isinstance(given, str) and len(given) <= 80)
+    plain = isinstance(given, float) or (isinstance(given, int) and given.bit_length() <= 64)
+    text = json.dumps(given, ensure_ascii=False) if short or plain else "…"
+    return f'{{"valueType": "{kind}", "value": {text}}}'
 
 
 def repaired(

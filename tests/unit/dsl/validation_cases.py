@@ -46,7 +46,7 @@ def one(step: Json, **more: Any) -> Json:
     return graph({"s": step, "end": fin()}, inputSchema=ANY_INPUT, **more)
 
 
-def finish(value: Json, **more: Any) -> Json:
+def finish(value: Any, **more: Any) -> Json:
     return graph({"end": fin(r=value)}, inputSchema=ANY_INPUT, **more)
 
 
@@ -190,7 +190,14 @@ CASES: list[tuple[str, Json, str, str]] = [
         "'toStep'",
     ),
     ("E017", finish({"valueType": "reference"}), "/steps/end/inputMapping/r", "'value'"),
-    ("E018", finish({"valueType": "refrence", "value": "x"}), "/steps/end/inputMapping/r", ""),
+    ("E018", finish({"valueType": "refrence", "value": "x"}), "/steps/end/inputMapping/r", "'reference'"),
+    ("E018", finish(7), "/steps/end/inputMapping/r", '{"valueType": "immediate", "value": 7}'),
+    ("E018", finish(10**400), "/steps/end/inputMapping/r", '"value": …}'),
+    ("E018", finish([1]), "/steps/end/inputMapping/r", '"value": …}'),
+    ("E018", finish("data.x"), "/steps/end/inputMapping/r", '{"valueType": "reference", "value": "data.x"}'),
+    ("E018", finish("{{ data.x }}"), "/steps/end/inputMapping/r", '{"valueType": "template", "value": "{{ data.x }}"}'),
+    ("E018", one(call("http/request", inputMapping={"url": "http://x"})), "/steps/s/inputMapping/url", "immediate"),
+    ("E018", one({**START, "inputMapping": {"need": 1}}), "/steps/s/inputMapping/need", "immediate"),
     ("E018", one(get(maxRetries="3")), "/steps/s/maxRetries", ""),
     ("E018", one(get(timeout=0)), "/steps/s/timeout", ""),
     ("E018", one(get(timeout=10**40)), "/steps/s/timeout", ""),
