@@ -6,7 +6,9 @@ is conditional on the status it started from. Terminal is terminal: nothing leav
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
+from typing import Any
 
 from runtara_framework.errors import InvalidState
 
@@ -65,6 +67,20 @@ REASONS: dict[Status, frozenset[Reason]] = {
     ),
     Status.CANCELLED: frozenset({Reason.CANCELLED, Reason.STOPPED}),
 }
+
+
+def reason_of(error: Mapping[str, Any]) -> Reason:
+    """The reason of a failure that the program reports (DSL.md section 6): the limits of a launch are the platform's, and
+    the program is only the first to notice; everything else is the application's."""
+    if error.get("code") == "EXECUTION_TIMEOUT":
+        return Reason.TIMEOUT
+    cause: Any = error
+    while isinstance(cause, Mapping):
+        if cause.get("code") == "OUT_OF_MEMORY":
+            return Reason.OUT_OF_MEMORY
+        cause = cause.get("cause")
+    return Reason.APPLICATION_ERROR
+
 
 TRANSITIONS: frozenset[tuple[Status, Status]] = frozenset(
     {

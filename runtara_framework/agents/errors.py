@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from runtara_framework.errors import RuntaraError
+from runtara_framework.memory import OUT_OF_MEMORY
 
 Category = Literal["transient", "permanent", "timeout"]
 Severity = Literal["info", "warning", "error", "critical"]
@@ -29,6 +30,7 @@ ENGINE_CODES = frozenset(
         REQUIRED_INPUT_NULL,
         CONNECTION_INVALID,
         CAPABILITY_ERROR,
+        OUT_OF_MEMORY,
     }
 )
 """The codes that the engine itself gives; a capability need not declare them."""

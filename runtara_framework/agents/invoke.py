@@ -26,6 +26,7 @@ from runtara_framework.agents.errors import (
 from runtara_framework.agents.redaction import Redactor
 from runtara_framework.agents.running import Alien, run_in_task, run_in_thread
 from runtara_framework.errors import RuntaraError
+from runtara_framework.memory import LIMIT, OUT_OF_MEMORY, ran_out, told
 from runtara_framework.sdk.values import not_a_number
 
 if TYPE_CHECKING:
@@ -49,10 +50,15 @@ async def call(agent: Agent, capability: Capability, inputs: Mapping[str, Any], 
         if not isinstance(inputs, Mapping):
             raise AgentError(AGENT_INPUT_INVALID, f"input of {agent.id}/{capability.id} is not an object")
         values = dict(inputs)
-        context = _bind_connection(agent, values, context)
-        arguments = _arguments(capability, values, context)
+        with LIMIT.lifted:
+            context = _bind_connection(agent, values, context)
+            arguments = _arguments(capability, values, context)
         result = await _run(capability, arguments)
-        return _dump(capability, result)
+        with LIMIT.lifted:
+            output, size = _dump(capability, result)
+        del result  # both of them are there only meanwhile
+        LIMIT.check(size)
+        return output
     except Exception as error:
         failure = _failure(agent, capability, error.raised if isinstance(error, Alien) else error)
         _redact(failure, _secrets(agent, capability, inputs, context))
@@ -194,7 +200,8 @@ async def _run(capability: Capability, arguments: dict[str, Any]) -> Any:
     return await run_in_thread(lambda: capability.function(**arguments))
 
 
-def _dump(capability: Capability, result: Any) -> Any:
+def _dump(capability: Capability, result: Any) -> tuple[Any, int]:
+    """The result as plain JSON, and how long its text is."""
     adapter = capability.output
     try:
         checked = adapter.validate_python(result)
@@ -202,7 +209,7 @@ def _dump(capability: Capability, result: Any) -> Any:
         # pydantic writes NaN and infinities as null; look for one only where there is a null at all.
         if b"null" in data and (place := not_a_number(checked, "the output")):
             raise ValueError(f"{place} is no finite number")
-        return msgspec.json.decode(data)
+        return msgspec.json.decode(data), len(data)
     except Exception as error:
         from pydantic import ValidationError
 
@@ -219,6 +226,9 @@ def _dump(capability: Capability, result: Any) -> Any:
 def _failure(agent: Agent, capability: Capability, error: BaseException) -> AgentError:
     if isinstance(error, AgentError):
         return _in_order(f"{agent.id}/{capability.id}", error)
+    if ran_out(error):
+        message, facts = told(error)
+        return AgentError(OUT_OF_MEMORY, f"{agent.id}/{capability.id} failed: {message}", attributes=facts)
     if isinstance(error, RuntaraError):
         category: Category = "transient" if error.retryable else "permanent"
     else:

@@ -13,6 +13,8 @@ import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from runtara_framework.memory import LIMIT, lighten, ran_out
+
 CLEANUP_SECONDS = 1.0
 """What a capability that is cancelled may take to clean up; then nobody waits for it any more."""
 
@@ -54,6 +56,8 @@ async def _contained(function: Callable[[], Awaitable[Any]]) -> tuple[bool, Any]
     try:
         return True, await function()
     except BaseException as error:  # handed over to the caller, whatever it is
+        if ran_out(error):
+            lighten(error)
         return False, error
 
 
@@ -75,13 +79,22 @@ async def run_in_thread(function: Callable[[], Any]) -> Any:
         try:
             outcome = (True, variables.run(function))
         except BaseException as error:  # handed over to the caller, whatever it is
+            if ran_out(error):
+                lighten(error)
             outcome = (False, error)
         try:
             loop.call_soon_threadsafe(settle, *outcome)
         except RuntimeError:
-            return  # the loop has closed: nobody waits for this any more
+            pass  # the loop has closed: nobody waits for this any more
+        finally:
+            LIMIT.remove_thread()
 
-    threading.Thread(target=target, name="runtara-capability", daemon=True).start()
+    LIMIT.add_thread()
+    try:
+        threading.Thread(target=target, name="runtara-capability", daemon=True).start()
+    except BaseException:
+        LIMIT.remove_thread()
+        raise
     return _outcome(*await done)
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from runtara_framework.clock import Clock
 from runtara_framework.errors import PayloadTooLarge, RuntaraError, StaleLaunch
+from runtara_framework.memory import LIMIT, OUT_OF_MEMORY, end_limit, lighten, ran_out
 from runtara_framework.sdk.client import InstanceClient
 from runtara_framework.sdk.context import Context, enter
 from runtara_framework.sdk.ending import Stop
@@ -65,6 +66,7 @@ def run(main: Program) -> NoReturn:
     """
     code = Outcome.LOST.exit_code
     try:
+        LIMIT.begin(os.environ)
         _obey_terminate()
         client = InstanceClient.from_env()
         # Not closed: closing waits for every thread of the executor.
@@ -73,6 +75,8 @@ def run(main: Program) -> NoReturn:
         code = 130
     except RuntaraError as error:
         _complain(f"{error.code}: {error.message}")
+    except BaseException as error:
+        code = _broken(LIMIT.exhausted or error).exit_code
     finally:
         import atexit
 
@@ -85,7 +89,28 @@ def run(main: Program) -> NoReturn:
         os._exit(code)
 
 
+def _broken(error: BaseException) -> Outcome:
+    """The event loop has ended before the program. If it got no memory, another one can still tell the server."""
+    end_limit()
+    if not ran_out(error):
+        _show(error)
+        return Outcome.LOST
+    return asyncio.Runner().run(_give_up(Failure.of(error)))
+
+
+async def _give_up(failure: Failure) -> Outcome:
+    client = InstanceClient.from_env()
+    try:
+        return await _fail(client, failure)
+    finally:
+        await client.close()
+
+
 async def _launch(main: Program, client: InstanceClient) -> Outcome:
+    if LIMIT.bytes is not None:
+        from runtara_framework.sdk.limited import prepare
+
+        prepare(asyncio.get_running_loop())
     outcome = await execute(main, client)
     rest = asyncio.all_tasks() - {asyncio.current_task()}
     if rest:  # what the program left behind may clean up, as it might under asyncio.run
@@ -127,6 +152,8 @@ async def execute(
         return Outcome(context.stopped)
     except Failure as failure:
         return await _fail(client, failure)
+    except MemoryError as error:
+        return await _fail(client, Failure.of(error))
     except StaleLaunch:
         return Outcome.STALE
     except RuntaraError as error:
@@ -145,6 +172,9 @@ async def _called(main: Program, context: Context) -> Any:
     enter_scope(Scope(Key.root()))
     try:
         return await main(context)
+    except MemoryError as error:
+        lighten(error)
+        raise
     except SystemExit as error:
         # It would end the event loop before anybody is told.
         raise Failure(UNHANDLED_ERROR, f"the program called sys.exit({error.code!r})") from error
@@ -185,6 +215,8 @@ async def _report(client: InstanceClient, program: asyncio.Task[Any]) -> Outcome
         failure = Failure.of(error)
         if failure.code == UNHANDLED_ERROR:
             _show(error)
+        elif failure.code == OUT_OF_MEMORY:
+            _complain(f"{failure.code}: {failure.message}")
         return await _fail(client, failure)
     output = encode(program.result(), "the output")
     try:
@@ -195,6 +227,7 @@ async def _report(client: InstanceClient, program: asyncio.Task[Any]) -> Outcome
 
 
 async def _fail(client: InstanceClient, failure: Failure) -> Outcome:
+    end_limit()  # the report goes out whatever the program still holds
     try:
         try:
             await client.failed(plain(failure.to_dict()))

@@ -33,11 +33,12 @@ import asyncio
 import functools
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, get_type_hints, overload
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, TypeVar, get_type_hints, overload
 
 import msgspec
 
 from runtara_framework.errors import NotAWorkflow
+from runtara_framework.memory import LIMIT, OUT_OF_MEMORY, TIERS
 from runtara_framework.sdk.context import Context, current
 from runtara_framework.sdk.failure import INPUT_INVALID, Failure
 from runtara_framework.sdk.keys import Key
@@ -52,11 +53,14 @@ R_co = TypeVar("R_co", covariant=True)
 R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
 
+MemoryTier = Literal["S", "M", "L", "XL"]
+
 DEFAULT_RETRIES = 3
 DEFAULT_DELAY_MS = 1_000
 DEFAULT_CAP_MS = 5 * 60 * 1_000
 MARK = "__runtara_workflow__"
 ON_CANCEL = "__runtara_on_cancel__"
+MEMORY_TIER = "__runtara_memory_tier__"
 DIGEST_LENGTH = 16
 
 
@@ -141,7 +145,7 @@ class _Policy:
     def judge(self, error: Exception) -> tuple[Failure, bool]:
         """The failure that the exception is, and whether another attempt may help."""
         failure = Failure.of(error)
-        if isinstance(error, Failure):
+        if isinstance(error, Failure) or failure.code == OUT_OF_MEMORY:
             return failure, failure.retryable
         said = (getattr(error, "retry", True), getattr(error, "retryable", True))
         retried = False not in said and isinstance(error, self._retry_on)
@@ -279,7 +283,10 @@ async def _in_scope(step: _Step, key: Key, number: int, args: tuple[Any, ...], k
 def workflow(function: F, /) -> F: ...
 @overload
 def workflow(
-    *, name: str | None = None, on_cancel: Callable[[Context], Awaitable[Any]] | None = None
+    *,
+    name: str | None = None,
+    on_cancel: Callable[[Context], Awaitable[Any]] | None = None,
+    memory_tier: MemoryTier | None = None,
 ) -> Callable[[F], F]: ...
 
 
@@ -289,14 +296,15 @@ def workflow(
     *,
     name: str | None = None,
     on_cancel: Callable[[Context], Awaitable[Any]] | None = None,
+    memory_tier: MemoryTier | None = None,
 ) -> Any:
     """Mark the entry of a Python workflow: `async def wf(ctx)` or `async def wf(ctx, input)`.
 
     `input` is JSON, or what its annotation says: a pydantic model, a dataclass or a `msgspec.Struct` is checked and built
     (`INPUT_INVALID` otherwise). The result must be JSON. `name` is the image's default name. `on_cancel` is called when an
     instance is cancelled or out of time, also one that sleeps or waits (`Context.on_cancel`, which a running program may
-    set itself). `runtara build` and `sdk.package.build` make an image of it. Raises `NotAWorkflow` for another kind of
-    function."""
+    set itself). `memory_tier` is the `memoryTier` of a scenario: the memory that it may use. `runtara build` and
+    `sdk.package.build` make an image of it. Raises `NotAWorkflow` for another kind of function, or tier."""
 
     def mark(function: Any) -> Any:
         if not inspect.iscoroutinefunction(function):
@@ -305,7 +313,10 @@ def workflow(
         if not 1 <= len(parameters) <= 2:
             raise NotAWorkflow(f"{_named(function)} must take (ctx) or (ctx, input), not {len(parameters)} parameters")
         setattr(function, MARK, name or function.__name__)
+        if memory_tier is not None and memory_tier not in TIERS:
+            raise NotAWorkflow(f"{_named(function)}: memory_tier is one of {', '.join(TIERS)}, not {memory_tier!r}")
         setattr(function, ON_CANCEL, on_cancel)
+        setattr(function, MEMORY_TIER, memory_tier)
         return function
 
     return mark if function is None else mark(function)
@@ -355,7 +366,8 @@ def _built(kind: Any, value: Any) -> Any:
     from runtara_framework.sdk.inputs import Unfit, built  # most inputs are JSON
 
     try:
-        return built(kind, value)
+        with LIMIT.lifted:
+            return built(kind, value)
     except Unfit as error:
         message = f"the input does not fit the workflow: {error}"
         raise Failure(INPUT_INVALID, message, attributes={"violations": error.violations}) from error

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
 from runtara_framework.errors import ErrorKind, RuntaraError
+from runtara_framework.memory import OUT_OF_MEMORY, lighten, ran_out, told
 
 Category = Literal["transient", "permanent", "timeout", "cancelled"]
 Severity = Literal["info", "warning", "error", "critical"]
@@ -105,14 +106,19 @@ class Failure(Exception):
         """Any exception as a failure, with the exception as its `__cause__`.
 
         A `Failure` is itself. An exception with a method `to_failure() -> dict` (such as `AgentError`) says what it is. A
-        `RuntaraError` keeps its code and is transient if it is retryable. The rest is `UNHANDLED_ERROR`, permanent, with
-        the type in `attributes`.
+        `RuntaraError` keeps its code and is transient if it is retryable. The rest is `OUT_OF_MEMORY`, permanent, if it
+        says or was raised because memory has run out; otherwise `UNHANDLED_ERROR`, permanent, with the type in `attributes`.
         """
         if isinstance(error, Failure):
             return error
         describe = getattr(error, "to_failure", None)
         if callable(describe):
             failure = Failure.from_dict(describe())
+            if failure.code == OUT_OF_MEMORY:
+                lighten(error)
+        elif ran_out(error):
+            message, facts = told(error)
+            failure = Failure(OUT_OF_MEMORY, message, attributes=facts)
         elif isinstance(error, RuntaraError):
             failure = Failure(error.code, error.message, category=_category(error), attributes=error.details)
         else:

@@ -16,7 +16,7 @@ from typing import Any
 
 from runtara_framework.errors import NotAWorkflow
 from runtara_framework.packaging import MAIN, MANIFEST, write_zipapp
-from runtara_framework.sdk.durable import MARK, ON_CANCEL, input_type, program
+from runtara_framework.sdk.durable import MARK, MEMORY_TIER, ON_CANCEL, input_type, program
 
 FORMAT = 1
 """Of the manifest, and of what the image expects of the SDK."""
@@ -49,6 +49,8 @@ def build(target: str, *, name: str | None = None) -> bytes:
     }
     if getattr(function, ON_CANCEL, None) is not None:
         manifest["onCancel"] = True  # a cancel of an instance that does not run launches it
+    if (tier := getattr(function, MEMORY_TIER, None)) is not None:
+        manifest["memoryTier"] = tier
     schema = _input_schema(function)
     if schema is not None:
         manifest["inputSchema"] = schema

@@ -23,6 +23,8 @@ from collections.abc import Awaitable, Coroutine, Iterable, Sequence
 from contextvars import Context, ContextVar, copy_context
 from typing import Any, Protocol, TypeVar
 
+from runtara_framework.memory import LIMIT, spared_task
+
 T = TypeVar("T")
 
 TICKS = 8
@@ -141,6 +143,8 @@ class Parking:
 
     def spawn(self, awaitable: Awaitable[T], variables: Context | None = None) -> asyncio.Task[T]:
         """Run it as a parallel branch, with these context variables. Whoever awaits the task does so inside `idle()`."""
+        if LIMIT.bytes is not None:
+            awaitable = spared_task(awaitable)
         coroutine = awaitable if isinstance(awaitable, Coroutine) else _awaiting(awaitable)
         line = Line(self.line())
         variables = variables or copy_context()

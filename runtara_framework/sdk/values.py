@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from runtara_framework.memory import LIMIT
 from runtara_framework.sdk.failure import OUTPUT_INVALID, Failure
 
 MESSAGE_CHARACTERS = 8_000
@@ -31,7 +32,8 @@ def encode(value: Any, what: str, *, stable: bool = False, code: str = OUTPUT_IN
     """`value` as JSON. `what` names it in messages ("the output"). `stable`: equal values give equal bytes, whatever the
     order of their keys. Raises `Failure` with `code` for what is no JSON: other types, NaN, infinities, cycles."""
     try:
-        data = (_stable if stable else _encoder).encode(value)
+        with LIMIT.lifted:
+            data = (_stable if stable else _encoder).encode(value)
     except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
         reason = "it is too deep or contains itself" if isinstance(error, RecursionError) else str(error)
         raise Failure(code, f"{what} cannot be written as JSON: {reason}") from error
@@ -43,7 +45,10 @@ def encode(value: Any, what: str, *, stable: bool = False, code: str = OUTPUT_IN
 
 def decode(data: bytes) -> Any:
     """The JSON value of `data`. Raises `ValueError` (msgspec's) if it is not JSON."""
-    return _decoder.decode(data)
+    with LIMIT.lifted:
+        value = _decoder.decode(data)
+    LIMIT.check(len(data))  # a value may be many times as much as its text
+    return value
 
 
 def plain(value: Any, depth: int = 64) -> Any:

@@ -19,7 +19,7 @@ from runtara_framework.services.connections import ConnectionService
 from runtara_framework.services.identity import LaunchTokens
 from runtara_framework.services.notifier import Notifier, wait_set
 from runtara_framework.spec.persistence import Persistence
-from runtara_framework.states import REASONS, Reason, Status
+from runtara_framework.states import REASONS, Reason, Status, reason_of
 
 T = TypeVar("T")
 
@@ -138,7 +138,7 @@ class CoreService:
         return await self._finish(ref, Status.COMPLETED, output=request.output)
 
     async def fail(self, request: m.Fail, ref: LaunchRef) -> m.Done:
-        return await self._finish(ref, Status.FAILED, reason=_failure_reason(request), error=request.error)
+        return await self._finish(ref, Status.FAILED, reason=reason_of(request.error), error=request.error)
 
     async def _finish(
         self,
@@ -231,11 +231,6 @@ class CoreService:
     def _bound(what: str, payload: bytes, limit: int) -> None:
         if len(payload) > limit:
             raise PayloadTooLarge(f"{what} has {len(payload)} bytes, the limit is {limit}", limit_bytes=limit)
-
-
-def _failure_reason(request: m.Fail) -> Reason:
-    # The program reports its own time-out (DSL.md section 9, EXECUTION_TIMEOUT); everything else is the application's.
-    return Reason.TIMEOUT if request.error.get("code") == "EXECUTION_TIMEOUT" else Reason.APPLICATION_ERROR
 
 
 def _saved(checkpoints: Iterable[Checkpoint]) -> list[m.SavedCheckpoint]:

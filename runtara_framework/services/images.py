@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -11,11 +12,14 @@ from typing import Any
 from runtara_framework.clock import Clock
 from runtara_framework.config import Settings
 from runtara_framework.errors import ChecksumMismatch, ImageInvalid, InvalidRequest
+from runtara_framework.memory import limit_of
 from runtara_framework.model import Image
 from runtara_framework.packaging import read_manifest
 from runtara_framework.services import manifests
 from runtara_framework.spec.persistence import Persistence
 from runtara_framework.spec.runner import Runner
+
+logger = logging.getLogger(__name__)
 
 SPOOL_ABOVE = 32 * 2**20
 """A larger archive is read from a temporary file rather than held in memory to look at its manifest."""
@@ -65,6 +69,11 @@ class ImageService:
             raise ChecksumMismatch(f"the bytes received have the SHA-256 {digest}, announced was {sha256.lower()}")
         if size == 0:
             raise ImageInvalid("the image is empty")
+        manifest = await self._manifest(digest, size)
+        if limit_of(manifest) is not None and "memory" not in runner.capabilities:
+            logger.warning(
+                "image %r has the memoryTier %s, and its runner does not limit memory", name, manifest["memoryTier"]
+            )
         image = Image(
             image_id=str(uuid.uuid4()),
             tenant_id=tenant_id,
@@ -74,7 +83,7 @@ class ImageService:
             size_bytes=size,
             created_at_ms=now,
             description=description,
-            manifest=await self._manifest(digest, size),
+            manifest=manifest,
             metadata=metadata,
         )
         await runner.prepare(image, lambda: self._persistence.read_blob(digest))

@@ -25,9 +25,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from runtara_framework import memory
 from runtara_framework.clock import Clock
 from runtara_framework.config import Settings
-from runtara_framework.errors import RuntaraError, StorageError
+from runtara_framework.errors import ImageInvalid, RuntaraError, StorageError
 from runtara_framework.extension.hooks import Hooks
 from runtara_framework.faults import fault_point
 from runtara_framework.model import Change, Exit, Launch, LaunchRef
@@ -41,7 +44,9 @@ from runtara_framework.states import Reason, Status
 
 logger = logging.getLogger(__name__)
 
-OWN_VARIABLES = frozenset({"RUNTARA_INSTANCE_ID", "RUNTARA_TENANT_ID", "RUNTARA_SERVER_ADDR", "RUNTARA_TOKEN"})
+OWN_VARIABLES = frozenset(
+    {"RUNTARA_INSTANCE_ID", "RUNTARA_TENANT_ID", "RUNTARA_SERVER_ADDR", "RUNTARA_TOKEN", memory.VARIABLE}
+)
 """What the platform tells a process; a start may not set them."""
 EXIT_GRACE_MS = 10_000
 """How long a process may linger after it has reported that it ends."""
@@ -60,6 +65,7 @@ class _Live:
     runner: Runner
     started_ms: int
     last_seen_ms: int
+    memory_limit_bytes: int | None = None
     registered: bool = False
     handle: Handle | None = None
     deadline_ms: int | None = None  # of its running time, and of what it may do after that
@@ -199,6 +205,8 @@ class Launcher:
         live.registered = True  # if it is not, the heartbeat deadline finds out
         live.started_ms = launch.claimed_at_ms
         live.run_from(launch.claimed_at_ms)
+        with contextlib.suppress(ImageInvalid):  # it runs, so an earlier version did not mind
+            live.memory_limit_bytes = memory.limit_of(launch.image.manifest)
         if launch.cancelled:
             live.cancel_from(self._clock.now_ms(), self._cancel_grace_ms)
         self._spawn(self._supervise(live))
@@ -277,25 +285,33 @@ class Launcher:
             self._prepared.add((image.runner_type, image.sha256))
         workdir = self._workdir(launch)
         workdir.mkdir(parents=True, exist_ok=True)
-        spec = LaunchSpec(ref=launch.ref, image=image, env=self._environment(launch), workdir=workdir)
+        limit = memory.limit_of(image.manifest)
+        # The caller's variables come first: they can add, but not take over what the platform says.
+        env = {**launch.env, **self._own_variables(live, limit)}
+        spec = LaunchSpec(ref=launch.ref, image=image, env=env, workdir=workdir, memory_limit_bytes=limit)
         if self._hooks.has("runtara_prepare_launch"):
             changed = await self._hooks.first("runtara_prepare_launch", spec=spec)
             if changed is not None:
-                own = {name: value for name, value in spec.env.items() if name in OWN_VARIABLES}
-                spec = LaunchSpec(ref=spec.ref, image=image, env={**changed.env, **own}, workdir=changed.workdir)
+                limit = changed.memory_limit_bytes
+                env = {name: value for name, value in changed.env.items() if name not in OWN_VARIABLES}
+                env |= self._own_variables(live, limit)
+                spec = msgspec.structs.replace(changed, ref=launch.ref, image=image, env=env)
+        live.memory_limit_bytes = limit
         if live.verdict is not None or self._stopping:
             return None
         return await runner.launch(spec)
 
-    def _environment(self, launch: Launch) -> dict[str, str]:
-        # The caller's variables come first: they can add, but not take over what the platform says.
-        return {
-            **launch.env,
+    def _own_variables(self, live: _Live, memory_limit_bytes: int | None) -> dict[str, str]:
+        launch = live.launch
+        own = {
             "RUNTARA_INSTANCE_ID": launch.instance_id,
             "RUNTARA_TENANT_ID": launch.tenant_id,
             "RUNTARA_SERVER_ADDR": self._core_address,
             "RUNTARA_TOKEN": self._tokens.make(launch.ref),
         }
+        if memory_limit_bytes is not None and "memory" in live.runner.capabilities:
+            own[memory.VARIABLE] = str(memory_limit_bytes)
+        return own
 
     async def _supervise(self, live: _Live) -> None:
         assert live.handle is not None
@@ -306,7 +322,12 @@ class Launcher:
         elif self._stopping:
             verdict = Requeue()
         else:
-            verdict = verdicts.of_exit(exit, registered=live.registered, settings=self._settings.runner)
+            verdict = verdicts.of_exit(
+                exit,
+                registered=live.registered,
+                settings=self._settings.runner,
+                memory_limit_bytes=live.memory_limit_bytes,
+            )
         await self._finish(live, exit=exit, verdict=verdict)
 
     async def _finish(self, live: _Live, *, verdict: Verdict, exit: Exit | None = None) -> None:

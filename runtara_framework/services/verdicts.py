@@ -6,9 +6,11 @@ alone by storage, whatever is said here.
 
 from __future__ import annotations
 
+import re
 import signal as signals
 from typing import Any
 
+from runtara_framework import memory
 from runtara_framework.config import RunnerSettings
 from runtara_framework.model import Exit
 from runtara_framework.spec.persistence import Fail, Restart, Verdict
@@ -23,13 +25,18 @@ def failure(code: str, message: str, category: str = "permanent", **attributes: 
     return error
 
 
-def of_exit(exit: Exit, *, registered: bool, settings: RunnerSettings) -> Verdict:
+_ABORTED_FOR_MEMORY = re.compile(r"memory allocation of \d+ bytes failed|std::bad_alloc")
+"""The last words of programs and libraries in Rust and C++."""
+_FATAL = frozenset({signals.SIGABRT, signals.SIGBUS, signals.SIGILL, signals.SIGSEGV, signals.SIGTRAP})
+
+
+def of_exit(
+    exit: Exit, *, registered: bool, settings: RunnerSettings, memory_limit_bytes: int | None = None
+) -> Verdict:
     """The verdict on a process that ended on its own."""
-    if exit.out_of_memory:
-        return Fail(
-            reason=Reason.OUT_OF_MEMORY,
-            error=failure("OUT_OF_MEMORY", f"the instance was killed for using too much memory{_tail(exit)}"),
-        )
+    if exit.out_of_memory or (exit.signal == signals.SIGABRT and _ABORTED_FOR_MEMORY.search(exit.stderr)):
+        # Running it again would need as much again.
+        return Fail(reason=Reason.OUT_OF_MEMORY, error=_out_of_memory(exit, memory_limit_bytes))
     if exit.code == 0:
         # Running it again would do the same again: it ended of its own will.
         what = "without reporting a result" if registered else "without ever registering"
@@ -48,8 +55,24 @@ def of_exit(exit: Exit, *, registered: bool, settings: RunnerSettings) -> Verdic
         max_restarts=settings.max_restarts,
         delays_ms=tuple(settings.restart_delays_ms),
         reason=Reason.CRASHED,
-        error=failure("CRASHED", f"the program {how} {when}{_tail(exit)}", **_facts(exit)),
+        error=failure(
+            "CRASHED", f"the program {how} {when}{_limited(exit, memory_limit_bytes)}{_tail(exit)}", **_facts(exit)
+        ),
     )
+
+
+def _out_of_memory(exit: Exit, limit: int | None) -> dict[str, Any]:
+    if limit is None:
+        return failure(memory.OUT_OF_MEMORY, f"the instance was killed for using too much memory{_tail(exit)}")
+    what = f"the instance needed more memory than {memory.shown(limit)}; {memory.advice(limit)}"
+    return failure(memory.OUT_OF_MEMORY, what + _tail(exit), limitBytes=limit)
+
+
+def _limited(exit: Exit, limit: int | None) -> str:
+    """A library in C may end its process where it gets no memory, and nobody can tell that from a defect of it."""
+    if limit is None or exit.signal not in _FATAL:
+        return ""
+    return f" (its memory was limited to {memory.shown(limit)}: if that was too little, {memory.advice(limit)})"
 
 
 def timed_out(timeout_ms: int) -> Fail:

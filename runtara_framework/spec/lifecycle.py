@@ -59,8 +59,9 @@ async def runtara_authorize(operation: str, access: str, tenant_id: str | None, 
 
 @hookspec
 async def runtara_prepare_launch(spec: LaunchSpec) -> LaunchSpec | None:
-    """Asked before each launch: an answer replaces the launch (another environment, another directory). `spec.ref` and the
-    variables that tell the instance who it is are restored afterwards. An exception fails the launch with LAUNCH_FAILED."""
+    """Asked before each launch: an answer replaces the launch (another environment, directory, limit of memory). `spec.ref`,
+    `spec.image` and the variables that tell the instance who it is are restored afterwards. An exception fails the launch
+    with LAUNCH_FAILED."""
 
 
 @hookspec

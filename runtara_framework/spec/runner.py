@@ -31,6 +31,9 @@ class LaunchSpec(Record):
     image: Image
     env: dict[str, str]  # complete: the process sees these variables and no others of the server's
     workdir: Path  # exists, private to the instance, kept from launch to launch
+    memory_limit_bytes: int | None = None
+    """What the program may use beside `memory.RUNTIME_BYTES`, which are the runtime's. A runner with the capability "memory"
+    sees to it: an allocation beyond it fails, or the process is killed (then `Exit.out_of_memory`). None: no limit."""
 
 
 class Runner(Driver, ABC):
@@ -72,6 +75,7 @@ RUNNER_CAPABILITIES = frozenset(
         "adopt",  # finds its processes again after the server died
         "usage",  # reports cpu time and peak memory
         "stderr",  # reports the tail of stderr
+        "memory",  # enforces `LaunchSpec.memory_limit_bytes`
     }
 )
 

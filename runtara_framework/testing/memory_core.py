@@ -44,7 +44,7 @@ from runtara_framework.protocol.operations import Operation
 from runtara_framework.sdk import bootstrap
 from runtara_framework.sdk.client import InstanceClient
 from runtara_framework.sdk.config import SdkConfig
-from runtara_framework.states import ACTIVE, REASONS, TERMINAL, Reason, Status, check
+from runtara_framework.states import ACTIVE, REASONS, TERMINAL, Reason, Status, check, reason_of
 from runtara_framework.testing.skipping import SkippingClock
 
 Req = TypeVar("Req")
@@ -330,8 +330,7 @@ class MemoryCore:
 
     async def fail(self, instance: MemoryInstance, request: m.Fail) -> m.Done:
         if instance.status is not Status.FAILED:
-            timed_out = request.error.get("code") == "EXECUTION_TIMEOUT"
-            instance.move(Status.FAILED, Reason.TIMEOUT if timed_out else Reason.APPLICATION_ERROR)
+            instance.move(Status.FAILED, reason_of(request.error))
             instance.error = request.error
         return m.Done()
 

@@ -120,13 +120,28 @@ class RunnerConformance(Conformance):
         return await self._image(runner, f"#!{self.python}\n{text}\n".encode())
 
     async def _launch(
-        self, runner: Runner, image: Image, workdir: Path, env: dict[str, str] | None = None, epoch: int = 1
+        self,
+        runner: Runner,
+        image: Image,
+        workdir: Path,
+        env: dict[str, str] | None = None,
+        epoch: int = 1,
+        memory: int | None = None,
     ) -> Handle:
         ref = LaunchRef(tenant_id="conformance", instance_id=workdir.name, epoch=epoch)
-        return await runner.launch(LaunchSpec(ref=ref, image=image, env=env or {}, workdir=workdir))
+        return await runner.launch(
+            LaunchSpec(ref=ref, image=image, env=env or {}, workdir=workdir, memory_limit_bytes=memory)
+        )
 
-    async def _run(self, runner: Runner, image: Image, workdir: Path, env: dict[str, str] | None = None) -> Exit:
-        return await soon(runner.wait(await self._launch(runner, image, workdir, env)))
+    async def _run(
+        self,
+        runner: Runner,
+        image: Image,
+        workdir: Path,
+        env: dict[str, str] | None = None,
+        memory: int | None = None,
+    ) -> Exit:
+        return await soon(runner.wait(await self._launch(runner, image, workdir, env, memory=memory)))
 
     # -- every runner -------------------------------------------------------------------------------------
 
@@ -584,3 +599,35 @@ class RunnerConformance(Conformance):
         del block
 
         assert exit.memory_peak_bytes is None or exit.memory_peak_bytes < 100 * _MIB
+
+    # -- memory -------------------------------------------------------------------------------------------
+
+    @needs("processes", "memory")
+    async def test_a_program_gets_no_more_memory_than_its_limit(self, runner: Runner, workdir: Path) -> None:
+        greedy = await self._python(runner, "block = bytearray(b'x') * (200 << 20)\nopen('all', 'w').close()")
+        refused = await self._run(runner, greedy, workdir, memory=64 * _MIB)
+        assert refused.code != 0
+        assert not (workdir / "all").exists()
+
+        assert (await self._run(runner, greedy, workdir, memory=512 * _MIB)).code == 0
+        assert (await self._run(runner, greedy, workdir)).code == 0
+
+    @needs("processes", "memory")
+    async def test_a_program_gets_all_of_its_limit_beside_what_the_runtime_takes(
+        self, runner: Runner, workdir: Path
+    ) -> None:
+        imports = "import asyncio, concurrent.futures.process, ssl, sqlite3, xml.dom.minidom\n"
+        modest = await self._python(runner, f"{imports}block = bytearray(b'x') * (64 << 20)")
+        exit = await self._run(runner, modest, workdir, memory=64 * _MIB)
+
+        assert exit.code == 0, exit.stderr
+
+    @needs("processes", "memory")
+    async def test_what_a_program_starts_is_limited_with_it(self, runner: Runner, workdir: Path) -> None:
+        child = "block = bytearray(b'x') * (200 << 20); open('all', 'w').close()"
+        parent = await self._python(
+            runner, f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+        )
+        await self._run(runner, parent, workdir, memory=64 * _MIB)
+
+        assert not (workdir / "all").exists()

@@ -14,6 +14,7 @@ from typing import Any, TypeVar, cast
 import msgspec
 
 from runtara_framework.errors import CallTimeout, ConnectionFailed, ProtocolError, RuntaraError
+from runtara_framework.memory import LIMIT
 from runtara_framework.protocol import framing
 from runtara_framework.protocol.channel import Body, Channel
 from runtara_framework.protocol.invalid import MALFORMED
@@ -95,12 +96,13 @@ class LocalChannel(asyncio.BufferedProtocol, Channel):
         if self._gone is not None:
             raise ConnectionFailed(self._gone.message)
         self._last_id = call_id = self._last_id + 1
-        frame = framing.encode_request(call_id, operation.name, request)
-        call = self._calls[call_id] = _Call(self._loop.create_future(), body, operation.upload)
-        if self._free > 0:
-            self._send(call_id, frame)
-        else:
-            self._waiting.append((call_id, frame))
+        with LIMIT.lifted:
+            frame = framing.encode_request(call_id, operation.name, request)
+            call = self._calls[call_id] = _Call(self._loop.create_future(), body, operation.upload)
+            if self._free > 0:
+                self._send(call_id, frame)
+            else:
+                self._waiting.append((call_id, frame))
         timer = (
             self._loop.call_later(timeout, self._expire, call_id, timeout, operation.name)
             if timeout is not None
@@ -119,7 +121,8 @@ class LocalChannel(asyncio.BufferedProtocol, Channel):
         if decoder is None:
             decoder = self._decoders[operation.name] = framing.payload_decoder(operation.response)
         try:
-            return cast(Res, decoder.decode(payload))
+            with LIMIT.lifted:
+                return cast(Res, decoder.decode(payload))
         except MALFORMED as error:
             raise ProtocolError(f"the answer to {operation.name} is not what this version expects: {error}") from error
 
@@ -141,8 +144,9 @@ class LocalChannel(asyncio.BufferedProtocol, Channel):
 
     def buffer_updated(self, nbytes: int) -> None:
         try:
-            for frame in self._reader.feed(bytes(self._buffer[:nbytes])):
-                self._received(frame)
+            with LIMIT.lifted:
+                for frame in self._reader.feed(bytes(self._buffer[:nbytes])):
+                    self._received(frame)
         except RuntaraError as error:
             self._lose(error)
 

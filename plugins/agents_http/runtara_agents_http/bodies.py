@@ -17,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from runtara_agents_http.models import HttpRequest, Part
 from runtara_framework.agents import AgentError
 from runtara_framework.agents.files import BytesInput, FileData, to_bytes
+from runtara_framework.memory import LIMIT
 
 _PARTS = TypeAdapter(list[Part])
 _BYTES: TypeAdapter[BytesInput] = TypeAdapter(BytesInput)
@@ -123,7 +124,8 @@ def _text(value: Any) -> str:
 
 
 def _json(value: Any) -> bytes:
-    return msgspec.json.encode(value)
+    with LIMIT.lifted:
+        return msgspec.json.encode(value)
 
 
 # -- in ---------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from runtara_agents_std.charsets import codec_of
 from runtara_agents_std.values import key_text
 from runtara_framework.agents import AgentError, agent, capability, permanent
 from runtara_framework.agents.files import BytesInput, to_bytes
+from runtara_framework.memory import LIMIT
 
 __agent__ = agent(id="csv", title="CSV", description="Turns comma-separated values into JSON and back")
 
@@ -201,7 +202,10 @@ def _table(values: list[Any]) -> tuple[list[str], list[list[Any]]]:
 def _cell(value: Any) -> str:
     if value is None:
         return ""
-    return msgspec.json.encode(value).decode() if isinstance(value, dict | list | float) else key_text(value)
+    if isinstance(value, dict | list | float):
+        with LIMIT.lifted:
+            return msgspec.json.encode(value).decode()
+    return key_text(value)
 
 
 def _type(value: str) -> Type:

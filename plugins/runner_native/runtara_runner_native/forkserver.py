@@ -21,6 +21,7 @@ from typing import Any, cast
 
 import msgspec
 
+from runtara_framework.memory import RUNTIME_BYTES
 from runtara_runner_native import processes
 from runtara_runner_native.launching import PATH
 from runtara_runner_native.output import Output
@@ -103,10 +104,19 @@ class ForkServer:
                 helper.lose(f"cannot start it: {error.strerror or error}")
 
     async def launch(
-        self, program: str, names: list[str], env: Mapping[str, str], workdir: Path, output: Output, mark: int
+        self,
+        program: str,
+        names: list[str],
+        env: Mapping[str, str],
+        workdir: Path,
+        output: Output,
+        mark: int,
+        memory_limit_bytes: int | None,
     ) -> Child:
         """Fork. Raises `Refused`, after which nothing of this launch runs."""
-        job = (mark, program, names, {"PATH": PATH, **env}, str(workdir), str(output.stdout), str(output.stderr))
+        outputs = str(output.stdout), str(output.stderr)
+        memory = None if memory_limit_bytes is None else (memory_limit_bytes, RUNTIME_BYTES)
+        job = (mark, program, names, {"PATH": PATH, **env}, str(workdir), *outputs, memory)
         try:
             frame = _frame(job)
         except UnicodeEncodeError as error:

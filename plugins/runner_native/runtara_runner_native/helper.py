@@ -50,8 +50,9 @@ MINIMUM = (
 )
 """What every instance imports."""
 
-Job = tuple[int, str, list[str], dict[str, str], str, str, str]
-"""Mark, program, the top-level names in the archive, environment, working directory, files for stdout and stderr."""
+Job = tuple[int, str, list[str], dict[str, str], str, str, str, tuple[int, int] | None]
+"""Mark, program, the top-level names in the archive, environment, working directory, files for stdout and stderr; the limit
+of memory in bytes, if there is one: of the program, and of what every process has beside that."""
 Stamp = tuple[int, int] | None
 
 _PYTHON = sys.orig_argv[0]
@@ -75,6 +76,7 @@ class Helper:
         self._stale = ""  # why this helper forks no more
         self._files: dict[str, Stamp] = {}
         self._looked = 0.0
+        self._memory = 0  # private writable memory, in bytes
         self._woken, self._wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._steps = self._warm_up()
 
@@ -124,7 +126,7 @@ class Helper:
 
     def _launch(self, job: Job) -> bool:
         """True in the child."""
-        mark, _, names, _, workdir, *outputs = job
+        mark, _, names, _, workdir, *outputs, memory = job
         if self._stale or self._is_stale():
             self._say("refused", mark, "stale", self._stale)
             return False
@@ -141,6 +143,8 @@ class Helper:
             self._say("refused", mark, "exec", str(error))
         if pid == 0:
             self._leave(me, mark, *opened)
+            if memory is not None:
+                self._limit(*memory)
             return True
         for descriptor in opened:
             os.close(descriptor)
@@ -166,6 +170,11 @@ class Helper:
         os.dup2(stderr, 2)
         for descriptor in (stdout, stderr, self._control.detach(), self._woken, self._wake):
             os.close(descriptor)
+
+    def _limit(self, program: int, beside: int) -> None:
+        """In the child: limit what it may allocate. What it has of the helper's counts as the runtime's."""
+        limit, hard = program + max(beside, self._memory), resource.getrlimit(resource.RLIMIT_DATA)[1]
+        resource.setrlimit(resource.RLIMIT_DATA, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
 
     def _reap(self) -> None:
         with suppress(BlockingIOError):
@@ -223,6 +232,7 @@ class Helper:
         sys.stderr.flush()
         gc.collect()
         gc.freeze()
+        self._memory = _private_memory()
         signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
         if len(os.listdir("/proc/self/task")) > 1:
             return "it started a thread"
@@ -288,6 +298,11 @@ def _started(pid: int) -> int:
     with open(f"/proc/{pid}/stat", "rb") as file:
         text = file.read()
     return int(text[text.rindex(b")") + 2 :].split()[19])
+
+
+def _private_memory() -> int:
+    with open("/proc/self/statm", "rb") as file:
+        return int(file.read().split()[5]) * resource.getpagesize()
 
 
 def become(job: Job) -> None:

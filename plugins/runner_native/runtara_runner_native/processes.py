@@ -62,9 +62,25 @@ def set_mark(pid: int, mark: int) -> None:
     for a while before we do."""
     with suppress(ProcessLookupError):  # it has ended already
         resource.prlimit(pid, _LIMIT, (mark, mark))
+    for child in _children(pid):
+        set_mark(child, mark)
+
+
+def limit_memory(pid: int, limit: int) -> None:
+    """Let allocations fail, in a new child of ours and in what it starts, beyond so many bytes of private writable memory.
+    Soft: the program may lift it, and our SDK does so for what does not survive that an allocation fails."""
+    with suppress(ProcessLookupError):
+        hard = resource.prlimit(pid, resource.RLIMIT_DATA)[1]
+        soft = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+        resource.prlimit(pid, resource.RLIMIT_DATA, (soft, hard))
+    for child in _children(pid):
+        limit_memory(child, limit)
+
+
+def _children(pid: int) -> list[int]:
     with suppress(OSError):
-        for child in Path(f"/proc/{pid}/task/{pid}/children").read_bytes().split():
-            set_mark(int(child), mark)
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_bytes().split()]
+    return []
 
 
 def get_mark(pid: int) -> int:

@@ -24,6 +24,7 @@ import msgspec
 from pydantic import Field
 
 from runtara_framework.errors import DriverUnavailable, LaunchFailed
+from runtara_framework.memory import RUNTIME_BYTES
 from runtara_framework.model import Exit, Image, Record
 from runtara_framework.spec.driver import DriverContext, DriverSettings
 from runtara_framework.spec.runner import Handle, LaunchSpec, ReadBlob, Runner
@@ -95,7 +96,7 @@ class NativeRunner(Runner):
     """Processes on this host. See the README for what can run and what is guaranteed."""
 
     api = 1
-    capabilities = frozenset({"processes", "adopt", "usage", "stderr"})
+    capabilities = frozenset({"processes", "adopt", "usage", "stderr", "memory"})
     Settings = NativeSettings
     settings: NativeSettings
 
@@ -150,7 +151,15 @@ class NativeRunner(Runner):
         if self._forks is None or program.modules is None or not forkable(spec.env):
             return None
         try:
-            child = await self._forks.launch(program.command[-1], program.modules, spec.env, spec.workdir, output, mark)
+            child = await self._forks.launch(
+                program.command[-1],
+                program.modules,
+                spec.env,
+                spec.workdir,
+                output,
+                mark,
+                spec.memory_limit_bytes,
+            )
         except Refused as refused:
             self.context.logger.debug("%s is started by exec: %s", spec.ref.instance_id, refused)
             return None
@@ -169,6 +178,8 @@ class NativeRunner(Runner):
             os.close(stdout)
             os.close(stderr)
         processes.set_mark(pid, mark)
+        if spec.memory_limit_bytes is not None:
+            processes.limit_memory(pid, spec.memory_limit_bytes + RUNTIME_BYTES)
         try:
             started = processes.started(pid, even_ended=True)
             self._watch(pid, mark, output, processes.gone(os.pidfd_open(pid)), _How.EXECUTED)

@@ -21,6 +21,7 @@ from runtara_framework.errors import (
     RemoteError,
     RuntaraError,
 )
+from runtara_framework.memory import LIMIT
 from runtara_framework.protocol.channel import Body, Channel
 from runtara_framework.protocol.invalid import MALFORMED
 from runtara_framework.protocol.operations import Operation
@@ -83,14 +84,16 @@ class HttpChannel(Channel):
         binding: Binding[Req, Res] | None = self._bindings.get(operation.name)
         if binding is None:
             binding = self._bindings[operation.name] = Binding(operation)
-        target, content = binding.target_and_body(request)
+        with LIMIT.lifted:
+            target, content = binding.target_and_body(request)
         head = f"{binding.method} {target}{self._headers}"
         if operation.upload:
             head += "content-type: application/octet-stream\r\ntransfer-encoding: chunked\r\n"
             body = body if body is not None else _nothing()
         elif content:
             head += f"content-type: application/json\r\ncontent-length: {len(content)}\r\n"
-        message = head.encode("ascii") + b"\r\n" + content
+        with LIMIT.lifted:
+            message = head.encode("ascii") + b"\r\n" + content
         try:
             async with asyncio.timeout(timeout) as limit:
                 answer = await self._exchange(message, body, safe=binding.method == "GET")
@@ -101,7 +104,8 @@ class HttpChannel(Channel):
         if answer.status != 200:
             raise self._error(answer)
         try:
-            return binding.answer_decoder.decode(answer.body)
+            with LIMIT.lifted:
+                return binding.answer_decoder.decode(answer.body)
         except MALFORMED as error:
             raise ProtocolError(f"the answer to {operation.name} is not what this version expects: {error}") from error
 

@@ -8,6 +8,7 @@ from typing import NamedTuple, cast
 import httptools
 
 from runtara_framework.errors import ConnectionFailed, ProtocolError
+from runtara_framework.memory import LIMIT
 from runtara_framework.protocol.channel import Body
 
 ANSWER_LIMIT = 1024 * 1024 * 1024  # of one answer; the server is trusted, garbage is not
@@ -58,7 +59,8 @@ class Connection(asyncio.BufferedProtocol):
         self.usable = self._heard = False
         answer: asyncio.Future[Answer] = self._loop.create_future()
         self._answer = answer
-        self._transport.write(request)
+        with LIMIT.lifted:
+            self._transport.write(request)
         pump = self._loop.create_task(self._pump(body, answer)) if body is not None else None
         try:
             return await answer
@@ -93,7 +95,8 @@ class Connection(asyncio.BufferedProtocol):
         if self._in_head:
             self._head_bytes += nbytes
         try:
-            self._parser.feed_data(self._buffer[:nbytes])
+            with LIMIT.lifted:
+                self._parser.feed_data(self._buffer[:nbytes])
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             return self._fail(ProtocolError(f"{self._address} does not answer in HTTP: {error}"))
         if (self._in_head and self._head_bytes > HEAD_LIMIT) or self._body_bytes > ANSWER_LIMIT:

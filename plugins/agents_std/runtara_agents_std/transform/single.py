@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from runtara_agents_std.transform.declared import INVALID, pure
 from runtara_agents_std.values import is_number
 from runtara_framework.agents import AgentError, permanent
+from runtara_framework.memory import LIMIT
 
 
 class SelectFirstInput(BaseModel):
@@ -54,7 +55,8 @@ async def from_json_string(input: FromJsonInput) -> Any:
     if not input.value:
         return None
     try:
-        return msgspec.json.decode(input.value)
+        with LIMIT.lifted:
+            return msgspec.json.decode(input.value)
     except (msgspec.DecodeError, RecursionError) as error:
         raise AgentError("TRANSFORM_JSON_PARSE_ERROR", f"the text is no JSON: {error}") from error
 
@@ -75,7 +77,8 @@ class JsonText(BaseModel):
 async def to_json_string(input: ToJsonInput) -> JsonText:
     """The JSON text of a value."""
     try:
-        text = msgspec.json.encode(input.value)
+        with LIMIT.lifted:
+            text = msgspec.json.encode(input.value)
     except (TypeError, ValueError, RecursionError) as error:
         raise AgentError("TRANSFORM_JSON_SERIALIZE_ERROR", f"the value is no JSON: {error}") from error
     return JsonText(json=text.decode(), length=len(text))
