@@ -77,6 +77,7 @@ RUN_TIME = {
     "WHILE_TIMEOUT": "a While took longer than its `timeout`",
     "WAIT_TIMEOUT": "no valid signal came within `timeoutMs`",
     "EXECUTION_TIMEOUT": "the instance used more running time than it may",
+    "OUT_OF_MEMORY": "a step, or the program, needed more memory than its `memoryTier` allows or the machine has",
     "SPLIT_INPUT_INVALID": "the value of a Split is no array, or an item breaks the step's `inputSchema`",
     "FILTER_INPUT_INVALID": "the value of a Filter is neither an array nor null",
     "GROUP_BY_INPUT_INVALID": "the value of a GroupBy is neither an array nor null",

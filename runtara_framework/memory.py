@@ -18,15 +18,17 @@ import errno
 import resource
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from threading import Lock
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar
 
 from runtara_framework.errors import ImageInvalid
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
+MemoryTier = Literal["S", "M", "L", "XL"]
+
 MIB = 2**20
-TIERS = {"S": 64 * MIB, "M": 128 * MIB, "L": 256 * MIB, "XL": 512 * MIB}
+TIERS: dict[MemoryTier, int] = {"S": 64 * MIB, "M": 128 * MIB, "L": 256 * MIB, "XL": 512 * MIB}
 """DSL.md section 1. In order."""
 RUNTIME_BYTES = 64 * MIB
 """What every process may use beside its tier. Measured: 15 MiB before the first step, 33 MiB with ten agents imported."""
@@ -49,9 +51,10 @@ def limit_of(manifest: Mapping[str, Any]) -> int | None:
     tier = manifest.get("memoryTier")
     if tier is None:
         return None
-    if not isinstance(tier, str) or tier not in TIERS:
-        raise ImageInvalid(f"the image's manifest has the memoryTier {tier!r}; there are {', '.join(TIERS)}")
-    return TIERS[tier]
+    for name, size in TIERS.items():
+        if name == tier:
+            return size
+    raise ImageInvalid(f"the image's manifest has the memoryTier {tier!r}; there are {', '.join(TIERS)}")
 
 
 def shown(limit: int) -> str:

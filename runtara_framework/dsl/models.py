@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -56,6 +56,7 @@ from runtara_framework.dsl.values import (
     TypeHint,
     ValueTest,
 )
+from runtara_framework.memory import MemoryTier
 
 __all__ = [
     "MATCH_TYPES", "OPERATORS", "STEP_MODELS", "AgentStep", "Argument", "BreakableStep", "Compensation",
@@ -139,8 +140,8 @@ class Scenario(Model):
 
     execution_graph: ExecutionGraph
     """The graph."""
-    memory_tier: Literal["S", "M", "L", "XL"] | None = None
-    """64, 128, 256 or 512 MiB, for runners that limit memory."""
+    memory_tier: MemoryTier | None = None
+    """The memory that a process of it may use: 64, 128, 256 or 512 MiB. By default as much as there is."""
     debug_mode: bool = False
     """Compile for debugging: an event before and after each step, and breakpoints."""
 

@@ -33,12 +33,12 @@ import asyncio
 import functools
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, TypeVar, get_type_hints, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, get_type_hints, overload
 
 import msgspec
 
 from runtara_framework.errors import NotAWorkflow
-from runtara_framework.memory import LIMIT, OUT_OF_MEMORY, TIERS
+from runtara_framework.memory import LIMIT, OUT_OF_MEMORY, TIERS, MemoryTier
 from runtara_framework.sdk.context import Context, current
 from runtara_framework.sdk.failure import INPUT_INVALID, Failure
 from runtara_framework.sdk.keys import Key
@@ -52,8 +52,6 @@ P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)
 R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
-
-MemoryTier = Literal["S", "M", "L", "XL"]
 
 DEFAULT_RETRIES = 3
 DEFAULT_DELAY_MS = 1_000

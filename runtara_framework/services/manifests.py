@@ -14,6 +14,7 @@ from runtara_framework.dsl.bounds import MAX_SECONDS
 from runtara_framework.dsl.fields import Schema, SchemaField, Variable
 from runtara_framework.dsl.patterns import matcher
 from runtara_framework.errors import ImageInvalid
+from runtara_framework.memory import MemoryTier
 
 MOST_LEVELS = 200
 """Arrays and objects inside each other; what the compiler writes has far fewer."""
@@ -23,6 +24,7 @@ class _Manifest(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, strict=True)
 
     execution_timeout_seconds: Annotated[int, Field(ge=1, le=MAX_SECONDS)] | None = None
+    memory_tier: MemoryTier | None = None
 
 
 class _Scenario(_Manifest):

@@ -15,18 +15,14 @@ import json
 import os
 import secrets
 import signal
-import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
 
 import pytest
-import pytest_asyncio
 
 from runtara_framework.errors import ImageInvalid, LaunchFailed, RuntaraError
-from runtara_framework.model import Exit, Image, LaunchRef
-from runtara_framework.spec.runner import RUNNER, RUNNER_CAPABILITIES, Handle, LaunchSpec, Runner
+from runtara_framework.spec.runner import RUNNER, RUNNER_CAPABILITIES, Runner
 from runtara_framework.testing.processes import (
     FAMILY,
     FLOOD,
@@ -43,105 +39,16 @@ from runtara_framework.testing.processes import (
     started,
     traces,
 )
-from runtara_framework.testing.suite import Conformance
+from runtara_framework.testing.runner_base import needs
+from runtara_framework.testing.runner_memory import MemoryTests
 
 _MIB = 1024 * 1024
 _TAIL_BYTES = 8 * 1024
 
-T = TypeVar("T", bound=Callable[..., Any])
-
-
-def needs(*capabilities: str) -> Callable[[T], T]:
-    """The test is only for drivers that declare all of these."""
-
-    def mark(test: T) -> T:
-        test.needs = frozenset(capabilities)  # type: ignore[attr-defined]  # read by __init_subclass__
-        return test
-
-    return mark
-
-
-def _declared(cls: type[RunnerConformance]) -> frozenset[str]:
-    driver = getattr(cls, "driver", None)
-    return RUNNER_CAPABILITIES if driver is None else driver.capabilities
-
 
 @pytest.mark.asyncio
-class RunnerConformance(Conformance):
+class RunnerConformance(MemoryTests):
     """Inherit it; see the module."""
-
-    # -- must override ------------------------------------------------------------------------------------
-
-    driver: ClassVar[type[Runner]]
-
-    # -- may override -------------------------------------------------------------------------------------
-
-    settings: ClassVar[dict[str, Any]] = {}
-    """The driver's table in `runtara.toml`."""
-
-    python: ClassVar[str] = sys.executable
-    """A Python interpreter that the launched programs find."""
-
-    async def program(self, runner: Runner, code: int | None) -> Image:
-        """A prepared image whose program ends with this code; None: one that runs until it is stopped. A driver without
-        "processes" overrides this."""
-        return await self._script(runner, "exec sleep 86400" if code is None else f"exit {code}")
-
-    # -- the suite's own ----------------------------------------------------------------------------------
-
-    def __init_subclass__(cls, **kwargs: object) -> None:
-        super().__init_subclass__(**kwargs)
-        for name in dir(cls):
-            if name.startswith("test_") and not getattr(getattr(cls, name), "needs", frozenset()) <= _declared(cls):
-                setattr(cls, name, None)
-
-    @pytest.fixture
-    def data_dir(self, tmp_path: Path) -> Path:
-        return made(tmp_path / "data")
-
-    @pytest.fixture
-    def workdir(self, tmp_path: Path) -> Path:
-        return made(tmp_path / "workdir")
-
-    @pytest_asyncio.fixture
-    async def runner(self, data_dir: Path) -> AsyncIterator[Runner]:
-        async with AsyncExitStack() as stack:
-            yield await started(self.driver, self.settings, data_dir, stack)
-
-    async def _image(self, runner: Runner, body: bytes) -> Image:
-        image = image_of(body)
-        await runner.prepare(image, reader(body))
-        return image
-
-    async def _script(self, runner: Runner, text: str) -> Image:
-        return await self._image(runner, f"#!/bin/sh\n{text}\n".encode())
-
-    async def _python(self, runner: Runner, text: str) -> Image:
-        return await self._image(runner, f"#!{self.python}\n{text}\n".encode())
-
-    async def _launch(
-        self,
-        runner: Runner,
-        image: Image,
-        workdir: Path,
-        env: dict[str, str] | None = None,
-        epoch: int = 1,
-        memory: int | None = None,
-    ) -> Handle:
-        ref = LaunchRef(tenant_id="conformance", instance_id=workdir.name, epoch=epoch)
-        return await runner.launch(
-            LaunchSpec(ref=ref, image=image, env=env or {}, workdir=workdir, memory_limit_bytes=memory)
-        )
-
-    async def _run(
-        self,
-        runner: Runner,
-        image: Image,
-        workdir: Path,
-        env: dict[str, str] | None = None,
-        memory: int | None = None,
-    ) -> Exit:
-        return await soon(runner.wait(await self._launch(runner, image, workdir, env, memory=memory)))
 
     # -- every runner -------------------------------------------------------------------------------------
 
@@ -599,35 +506,3 @@ class RunnerConformance(Conformance):
         del block
 
         assert exit.memory_peak_bytes is None or exit.memory_peak_bytes < 100 * _MIB
-
-    # -- memory -------------------------------------------------------------------------------------------
-
-    @needs("processes", "memory")
-    async def test_a_program_gets_no_more_memory_than_its_limit(self, runner: Runner, workdir: Path) -> None:
-        greedy = await self._python(runner, "block = bytearray(b'x') * (200 << 20)\nopen('all', 'w').close()")
-        refused = await self._run(runner, greedy, workdir, memory=64 * _MIB)
-        assert refused.code != 0
-        assert not (workdir / "all").exists()
-
-        assert (await self._run(runner, greedy, workdir, memory=512 * _MIB)).code == 0
-        assert (await self._run(runner, greedy, workdir)).code == 0
-
-    @needs("processes", "memory")
-    async def test_a_program_gets_all_of_its_limit_beside_what_the_runtime_takes(
-        self, runner: Runner, workdir: Path
-    ) -> None:
-        imports = "import asyncio, concurrent.futures.process, ssl, sqlite3, xml.dom.minidom\n"
-        modest = await self._python(runner, f"{imports}block = bytearray(b'x') * (64 << 20)")
-        exit = await self._run(runner, modest, workdir, memory=64 * _MIB)
-
-        assert exit.code == 0, exit.stderr
-
-    @needs("processes", "memory")
-    async def test_what_a_program_starts_is_limited_with_it(self, runner: Runner, workdir: Path) -> None:
-        child = "block = bytearray(b'x') * (200 << 20); open('all', 'w').close()"
-        parent = await self._python(
-            runner, f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
-        )
-        await self._run(runner, parent, workdir, memory=64 * _MIB)
-
-        assert not (workdir / "all").exists()

@@ -150,5 +150,5 @@ async def test_another_kill_is_a_crash_that_mentions_the_limit(server: Server) -
 
 
 async def test_a_tier_that_does_not_exist_is_refused_at_registration(sdk: ManagementSdk) -> None:
-    with pytest.raises(ImageInvalid, match="XXL"):
+    with pytest.raises(ImageInvalid, match="memoryTier: Input should be 'S', 'M', 'L' or 'XL'"):
         await sdk.register_image(name="odd", binary=write_zipapp({"__main__.py": b""}, {"memoryTier": "XXL"}))

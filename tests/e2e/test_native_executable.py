@@ -65,6 +65,22 @@ async def test_killed_at_every_checkpoint_it_repeats_nothing(
     assert [path for path, _ in shop.calls] == ["/validate", "/notify"]
 
 
+async def test_it_obeys_its_memory_tier(sdk: ManagementSdk, shop: Shop, executable: bytes, tmp_path: Path) -> None:
+    # After the fixture, so that the long part is made already.
+    document = {"executionGraph": order_scenario(), "memoryTier": "S"}
+    limited = compile_scenario(CompilationInput("order", document, tenant_id="acme", target="native")).binary
+    image = await sdk.register_image(name="limited", binary=limited)
+    env = {"TMPDIR": str(tmp_path)}
+    info = await sdk.run_instance(image_id=image.image_id, input=order_input(shop), env=env)
+    assert info.output == RESULT
+
+    large = order_input(shop)
+    large["data"]["order"]["items"] = [{} for _ in range(2_000_000)]  # 8 MB of text are 150 MB of objects
+    started = await sdk.start_instance(image_id=image.image_id, input=large, env=env)
+    info = await until_status(sdk, started.instance_id, "completed", "failed")
+    assert (info.status, info.reason, info.launches) == ("failed", "out_of_memory", 1)
+
+
 async def test_the_server_holds_its_input_to_its_schema(sdk: ManagementSdk, executable: bytes) -> None:
     image = await sdk.register_image(name="order", binary=executable)
     with pytest.raises(InputInvalid, match="order"):

@@ -279,7 +279,7 @@ def test_the_codes_at_run_time_are_those_of_the_engine() -> None:
     failures = r'(?:Failure|AgentError|failure)\(\s*"([A-Z]+_[A-Z_]+)"'
     constants = r'^([A-Z]+_[A-Z_]+)(?:: Final)? = "\1"$'
     found = set(re.findall(failures, text)) | set(re.findall(constants, text, re.MULTILINE))
-    of_the_platform = {"HEARTBEAT_TIMEOUT", "NEVER_REGISTERED", "NO_RESULT", "OUT_OF_MEMORY", "LAUNCH_FAILED"}
+    of_the_platform = {"HEARTBEAT_TIMEOUT", "NEVER_REGISTERED", "NO_RESULT", "LAUNCH_FAILED"}
     assert found - of_the_platform <= documented
     assert not [code for code in documented if f'"{code}"' not in _sources()]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from runtara_framework.errors import InvalidState
-from runtara_framework.states import ACTIVE, REASONS, TERMINAL, Reason, Status, allowed, check, sources
+from runtara_framework.states import ACTIVE, REASONS, TERMINAL, Reason, Status, allowed, check, reason_of, sources
 
 
 def test_every_status_is_active_or_terminal() -> None:
@@ -36,3 +36,18 @@ def test_every_reason_belongs_to_exactly_one_status() -> None:
 def test_a_refused_transition_says_what_could_have_been() -> None:
     with pytest.raises(InvalidState, match="only running can become completed"):
         check(Status.PENDING, Status.COMPLETED, instance_id="i")
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        ({"code": "NO_STOCK"}, Reason.APPLICATION_ERROR),
+        ({}, Reason.APPLICATION_ERROR),
+        ({"code": "EXECUTION_TIMEOUT"}, Reason.TIMEOUT),
+        ({"code": "OUT_OF_MEMORY"}, Reason.OUT_OF_MEMORY),
+        ({"code": "CHILD_FAILED", "cause": {"code": "X", "cause": {"code": "OUT_OF_MEMORY"}}}, Reason.OUT_OF_MEMORY),
+        ({"code": "CHILD_FAILED", "cause": "no failure"}, Reason.APPLICATION_ERROR),
+    ],
+)
+def test_a_reported_failure_has_the_reason_of_what_is_behind_it(error: dict[str, object], reason: Reason) -> None:
+    assert reason_of(error) is reason

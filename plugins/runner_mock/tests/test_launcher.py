@@ -9,10 +9,11 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
-from runtara_runner_mock import Behaviour, MockRunner
+from runtara_runner_mock import Behaviour, MockRunner, ends_well
 
-from runtara_framework.errors import StaleLaunch
+from runtara_framework.errors import InvalidRequest, StaleLaunch
 from runtara_framework.kernel import Kernel
 from runtara_framework.management import ManagementSdk
 from runtara_framework.model import Exit
@@ -273,6 +274,71 @@ async def test_a_hook_that_fails_before_the_launch_fails_the_instance_with_its_w
         info = await until(sdk, await start(kernel, sdk, hangs), "failed")
     assert info.reason == "launch_failed"
     assert "the tenant has used its quota" in info.error["message"]
+
+
+# -- the limit of memory ----------------------------------------------------------------------------------
+
+TIERED = write_zipapp({"__main__.py": b""}, {"memoryTier": "M"})
+LIMIT = "RUNTARA_MEMORY_LIMIT_BYTES"
+
+
+async def test_the_launch_carries_the_tier_of_the_image_and_promises_nothing_that_the_runner_cannot_do(
+    kernel: Kernel, sdk: ManagementSdk, caplog: pytest.LogCaptureFixture
+) -> None:
+    await until(sdk, await start(kernel, sdk, ends_well, image=TIERED), "failed")
+    await until(sdk, await start(kernel, sdk, ends_well), "failed")
+    tiered, plain = runner_of(kernel).launched
+
+    assert (tiered.memory_limit_bytes, plain.memory_limit_bytes) == (128 * 2**20, None)
+    assert LIMIT not in tiered.env, "the program would believe that it is limited"
+    assert "memoryTier M, and its runner does not limit memory" in caplog.text
+
+
+async def test_a_program_is_told_its_limit_by_a_runner_that_sees_to_it(
+    kernel: Kernel, sdk: ManagementSdk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(MockRunner, "capabilities", frozenset({"memory"}))
+    await until(sdk, await start(kernel, sdk, ends_well, image=TIERED), "failed")
+    await until(sdk, await start(kernel, sdk, ends_well), "failed")
+    tiered, plain = runner_of(kernel).launched
+
+    assert tiered.env[LIMIT] == str(128 * 2**20)
+    assert LIMIT not in plain.env
+
+
+async def test_a_start_cannot_set_the_limit(kernel: Kernel, sdk: ManagementSdk) -> None:
+    with pytest.raises(InvalidRequest, match=LIMIT):
+        await start(kernel, sdk, ends_well, env={LIMIT: "1"})
+
+
+async def test_a_hook_may_change_the_limit_and_the_verdict_knows(
+    tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from runtara_framework.extension.hooks import Hooks
+    from runtara_framework.spec.lifecycle import hookimpl
+
+    class Quota:
+        @hookimpl
+        async def runtara_prepare_launch(self, spec: LaunchSpec) -> LaunchSpec:
+            return msgspec.structs.replace(spec, memory_limit_bytes=100 * 2**20, env={LIMIT: "1", "QUOTA": "yes"})
+
+    async def is_killed(spec: LaunchSpec) -> Exit:
+        return Exit(signal=signal.SIGKILL, out_of_memory=True)
+
+    monkeypatch.setattr(MockRunner, "capabilities", frozenset({"memory"}))
+    hooks = Hooks()
+    hooks.register(Quota(), "quota")
+    async with AsyncExitStack() as stack:
+        kernel = await stack.enter_async_context(running_kernel(tmp_path, clock=clock, hooks=hooks, runner=RUNNER))
+        sdk = await stack.enter_async_context(ManagementSdk(kernel.addresses["environment"][0], tenant_id="t"))
+        info = await until(sdk, await start(kernel, sdk, is_killed, image=TIERED), "failed")
+        (spec,) = runner_of(kernel).launched
+
+    assert (info.reason, info.error["code"]) == ("out_of_memory", "OUT_OF_MEMORY")
+    assert "needed more memory than 100 MiB; choose a larger memoryTier (M: 128 MiB)" in info.error["message"]
+    assert spec.memory_limit_bytes == 100 * 2**20
+    assert (spec.env[LIMIT], spec.env["QUOTA"]) == (str(100 * 2**20), "yes")
+    assert spec.env["RUNTARA_INSTANCE_ID"] == info.instance_id
 
 
 # -- programs that clean up -----------------------------------------------------------------------------------------------

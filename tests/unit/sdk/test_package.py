@@ -123,6 +123,16 @@ def test_a_package_that_has_an_entry_of_its_own_keeps_it() -> None:
     assert "orders/__main__.py" in names(build("orders.flow:process"))
 
 
+def test_a_memory_tier_is_in_the_manifest_and_has_to_exist() -> None:
+    head = "from runtara_framework.sdk.durable import workflow\n"
+    Path("tiered.py").write_text(head + '@workflow(memory_tier="M")\nasync def flow(ctx): ...\n')
+    Path("untiered.py").write_text(head + '@workflow(memory_tier="XXL")\nasync def flow(ctx): ...\n')
+    assert (read_manifest(build("tiered:flow")) or {})["memoryTier"] == "M"
+    assert "memoryTier" not in (read_manifest(build("single:process")) or {})
+    with pytest.raises(NotAWorkflow, match="memory_tier is one of S, M, L, XL, not 'XXL'"):
+        build("untiered:flow")
+
+
 def test_the_import_path_is_left_as_it_was() -> None:
     before = list(sys.path)
     build("single:process")

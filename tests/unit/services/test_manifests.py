@@ -34,6 +34,8 @@ def nested(levels: int) -> Any:
         ({"executionTimeoutSeconds": -5}, "executionTimeoutSeconds"),
         ({"executionTimeoutSeconds": 10**40}, "executionTimeoutSeconds"),
         ({"kind": "workflow", "executionTimeoutSeconds": 1.5}, "executionTimeoutSeconds"),
+        ({"memoryTier": "XXL"}, "memoryTier"),
+        ({"kind": "python", "memoryTier": 64}, "memoryTier"),
     ],
 )
 def test_a_malformed_manifest_is_refused_with_the_place(manifest: dict[str, Any], place: str) -> None:

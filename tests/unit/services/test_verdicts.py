@@ -44,6 +44,35 @@ def test_out_of_memory_is_its_own_reason_and_final() -> None:
     assert verdict.reason is Reason.OUT_OF_MEMORY
 
 
+def test_out_of_memory_under_a_limit_says_which_and_what_to_do() -> None:
+    exit_ = Exit(signal=9, out_of_memory=True)
+    verdict = verdicts.of_exit(exit_, registered=True, settings=SETTINGS, memory_limit_bytes=256 * 2**20)
+    assert isinstance(verdict, Fail)
+    assert "the 256 MiB of memoryTier L; choose a larger memoryTier (XL: 512 MiB)" in verdict.error["message"]
+    assert verdict.error["attributes"] == {"limitBytes": 256 * 2**20}
+
+
+@pytest.mark.parametrize(
+    ("words", "final"),
+    [
+        ("memory allocation of 62914562 bytes failed\n", True),
+        ("terminate called after throwing an instance of 'std::bad_alloc'\n", True),
+        ("assertion failed\n", False),
+    ],
+)
+def test_an_abort_for_want_of_memory_is_told_by_its_last_words(words: str, final: bool) -> None:
+    verdict = verdicts.of_exit(Exit(signal=6, stderr=words), registered=True, settings=SETTINGS)
+    assert verdict.reason is (Reason.OUT_OF_MEMORY if final else Reason.CRASHED)
+    assert isinstance(verdict, Fail if final else Restart)
+
+
+@pytest.mark.parametrize(("signal", "mentioned"), [(11, True), (6, True), (9, False), (15, False)])
+def test_a_crash_under_a_limit_mentions_it_where_it_may_be_why(signal: int, mentioned: bool) -> None:
+    verdict = verdicts.of_exit(Exit(signal=signal), registered=True, settings=SETTINGS, memory_limit_bytes=512 * 2**20)
+    assert isinstance(verdict, Restart)
+    assert ("limited to the 512 MiB of memoryTier XL" in verdict.error["message"]) is mentioned
+
+
 def test_an_unobserved_exit_and_an_unknown_signal_have_words_too() -> None:
     for exit_, words in ((Exit(), "disappeared"), (Exit(signal=63), "was killed by signal 63")):
         verdict = verdicts.of_exit(exit_, registered=True, settings=SETTINGS)

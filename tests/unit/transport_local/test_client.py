@@ -54,6 +54,7 @@ def test_the_client_imports_nothing_heavy() -> None:
     assert not brought & {"pydantic", "stevedore", "pluggy", "sqlalchemy", "starlette", "httpx", "difflib"}
     assert ours == {
         "runtara_framework.errors",
+        "runtara_framework.memory",
         "runtara_framework.model",
         "runtara_framework.states",
         "runtara_framework.protocol",
