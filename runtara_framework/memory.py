@@ -195,7 +195,7 @@ def ran_out(error: BaseException) -> bool:
             or (isinstance(one, BaseExceptionGroup) and any(map(ran_out, one.exceptions)))
             # No other limit of threads is as near.
             or (LIMIT.bytes is not None and isinstance(one, RuntimeError) and str(one) == "can't start new thread")
-            or panicked(one)
+            or _panicked(one)
             or getattr(one, "code", None) == OUT_OF_MEMORY  # it is told already
             for one in _chain(error)
         )
@@ -203,7 +203,7 @@ def ran_out(error: BaseException) -> bool:
         LIMIT.lower()
 
 
-def panicked(error: BaseException) -> bool:
+def _panicked(error: BaseException) -> bool:
     """Whether, under a limit, a library in Rust got no memory: pyo3 panics then, and a panic is no `Exception`."""
     return LIMIT.bytes is not None and type(error).__name__ == "PanicException"
 
