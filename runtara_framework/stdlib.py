@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from runtara_framework.dsl.functions import Functions, function, is_function
 from runtara_framework.errors import DriverAmbiguous, DriverBroken, DriverIncompatible, DriverNotFound
+from runtara_framework.installed import offers
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -132,9 +133,7 @@ def fits(installed: str, wanted: str) -> bool:
 
 
 def _entries() -> Iterable[EntryPoint]:
-    from importlib.metadata import entry_points
-
-    return entry_points(group=GROUP)
+    return offers(GROUP)
 
 
 def _owner(entry: EntryPoint) -> tuple[str, str]:

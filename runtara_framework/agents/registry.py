@@ -20,6 +20,7 @@ from runtara_framework.agents.errors import (
 )
 from runtara_framework.agents.metadata import AgentInfo
 from runtara_framework.errors import DriverAmbiguous, DriverBroken, DriverNotFound, PluginError
+from runtara_framework.installed import offers
 from runtara_framework.spec.agent import AGENT_GROUP
 
 if TYPE_CHECKING:
@@ -173,10 +174,8 @@ class AgentRegistry:
 
     def _installed(self) -> dict[str, list[EntryPoint]]:
         if self._entries is None:
-            from importlib.metadata import entry_points
-
             found: dict[str, list[EntryPoint]] = {}
-            for entry in entry_points(group=AGENT_GROUP):
+            for entry in offers(AGENT_GROUP):
                 same = found.setdefault(entry.name.lower(), [])
                 # A path that is searched twice (a wheel beside its own editable install) gives the same one again.
                 if all((_owner(other), other.value) != (_owner(entry), entry.value) for other in same):

@@ -14,6 +14,7 @@ from typing import Any
 
 from runtara_framework import __version__
 from runtara_framework.errors import RuntaraError
+from runtara_framework.installed import offers
 
 EPILOG = """\
 first steps:
@@ -64,9 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_plugin_commands(commands: Any) -> None:
-    from importlib.metadata import entry_points
-
-    if not entry_points(group="runtara.plugins"):
+    if not offers("runtara.plugins"):
         return  # nobody could add a command: spare the import of pluggy
     from runtara_framework.extension.hooks import Hooks
 

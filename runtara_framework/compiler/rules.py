@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from runtara_framework.dsl.validation.findings import Finding
+from runtara_framework.installed import offers
 
 if TYPE_CHECKING:
     from runtara_framework.extension.hooks import Hooks
 
+GROUP = "runtara.plugins"
 HOOK = "runtara_validate_scenario"
 SEVERITIES = ("error", "warning")
 
@@ -59,9 +61,7 @@ def _sound(finding: Finding) -> Finding:
 @cache
 def _hooks() -> Hooks | None:
     """The installed plugins, if any has a rule. They are looked for once in a process."""
-    from importlib.metadata import entry_points
-
-    if not entry_points(group="runtara.plugins"):
+    if not offers(GROUP):
         return None  # spare the import of pluggy
     from runtara_framework.extension.hooks import Hooks
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from stevedore.named import NamedExtensionManager
 
-from runtara_framework.config import explain
 from runtara_framework.errors import (
     ConfigError,
     DriverAmbiguous,
@@ -17,6 +16,7 @@ from runtara_framework.errors import (
     DriverIncompatible,
     DriverNotFound,
 )
+from runtara_framework.installed import offers
 from runtara_framework.spec.driver import Driver, DriverContext, Kind
 
 D = TypeVar("D", bound=Driver)
@@ -28,9 +28,8 @@ P = TypeVar("P")  # a contract class: of drivers, or of targets
 
 class _Loader(NamedExtensionManager[Any]):
     def list_entry_points(self) -> list[EntryPoint]:
-        # stevedore's on-disk cache can be stale right after a reinstall and loses EntryPoint.dist;
-        # the uncached scan costs about two milliseconds.
-        return list(entry_points(group=self.namespace))
+        # stevedore's on-disk cache can be stale right after a reinstall and loses EntryPoint.dist.
+        return list(offers(self.namespace))
 
 
 def owner(entry_point: EntryPoint) -> str:
@@ -41,7 +40,7 @@ def owner(entry_point: EntryPoint) -> str:
 
 def available(kind: Kind[Any]) -> list[str]:
     """The names that installed distributions offer, sorted; imports nothing."""
-    return sorted({entry_point.name for entry_point in entry_points(group=kind.group)})
+    return sorted({entry_point.name for entry_point in offers(kind.group)})
 
 
 def load(kind: Kind[P], name: str) -> type[P]:
@@ -51,7 +50,7 @@ def load(kind: Kind[P], name: str) -> type[P]:
     """
     where = f"{kind.name} driver {name!r}"
     # stevedore keeps only the last of two providers of one name, so look before it loads.
-    owners = sorted(owner(ep) for ep in entry_points(group=kind.group) if ep.name == name)
+    owners = sorted(owner(ep) for ep in offers(kind.group) if ep.name == name)
     if len(owners) > 1:
         raise DriverAmbiguous(f"{where} is provided by {' and by '.join(owners)}; uninstall one of them")
 
@@ -93,5 +92,7 @@ def configure(cls: type[D], table: dict[str, Any], context: DriverContext, *, wh
     try:
         settings = cls.Settings(**table)
     except ValidationError as error:
+        from runtara_framework.config import explain  # who only compiles has no configuration
+
         raise ConfigError(explain(error, cls.Settings, where)) from error
     return cls(settings, context)

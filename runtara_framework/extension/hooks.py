@@ -14,13 +14,13 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Iterable, Iterator
-from importlib.metadata import entry_points
 from typing import Any
 
 import pluggy
 
 from runtara_framework.errors import HookBroken
 from runtara_framework.extension.drivers import owner
+from runtara_framework.installed import offers
 from runtara_framework.spec import lifecycle
 
 GROUP = "runtara.plugins"
@@ -50,7 +50,7 @@ class Hooks:
     def load_installed(self, *, disabled: frozenset[str] = frozenset()) -> None:
         """Register every installed plugin by name; one that is broken is reported in `failed` and skipped."""
         # pluggy calls the last registered first; the specs promise the order of names.
-        for entry_point in sorted(entry_points(group=GROUP), key=lambda ep: ep.name, reverse=True):
+        for entry_point in sorted(offers(GROUP), key=lambda ep: ep.name, reverse=True):
             if entry_point.name in disabled:
                 continue
             try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import Any
 
 from runtara_framework import stdlib
@@ -13,6 +13,7 @@ from runtara_framework.errors import RuntaraError
 from runtara_framework.extension import drivers
 from runtara_framework.extension.hooks import GROUP as HOOK_GROUP
 from runtara_framework.extension.hooks import Hooks
+from runtara_framework.installed import offers
 from runtara_framework.model import Record
 from runtara_framework.spec.agent import AGENT_GROUP
 from runtara_framework.spec.driver import Kind
@@ -48,7 +49,7 @@ def report(*, enabled: dict[str, set[str]], disabled: frozenset[str], hooks: Hoo
 
 
 def _installed(group: str) -> Iterable[EntryPoint]:
-    return sorted(entry_points(group=group), key=lambda ep: ep.name)
+    return sorted(offers(group), key=lambda ep: ep.name)
 
 
 def _line(kind: str, ep: EntryPoint, state: str, reason: str = "", provides: Iterable[str] = ()) -> PluginInfo:

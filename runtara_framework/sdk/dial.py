@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import cast
 
 from runtara_framework.errors import ConfigError, DriverAmbiguous, DriverBroken
+from runtara_framework.installed import offers
 from runtara_framework.protocol.channel import Channel, Dial
 
 GROUP = "runtara.dialers"
@@ -26,11 +27,9 @@ def dialer(scheme: str, address: str) -> Dial:
         from runtara_framework.transport_local.client import dial as dial_unix
 
         return dial_unix
-    from importlib.metadata import entry_points  # costs tens of milliseconds, and a unix socket needs none of it
-
-    found = [point for point in entry_points(group=GROUP) if point.name == scheme]
+    found = [point for point in offers(GROUP) if point.name == scheme]
     if not found:
-        known = sorted({"unix", *(point.name for point in entry_points(group=GROUP))})
+        known = sorted({"unix", *(point.name for point in offers(GROUP))})
         raise ConfigError(
             f"no installed distribution can dial {address!r}; schemes that work here: {', '.join(known)}"
             + (f"; install runtara-transport-{scheme}" if scheme in ("http", "https", "quic") else "")

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, distribution, entry_points
+from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, distribution
 from types import ModuleType
 from typing import Any
 
@@ -17,6 +17,7 @@ from packaging.utils import canonicalize_name
 
 from runtara_framework import packaging, stdlib
 from runtara_framework.errors import CompilationFailed, DriverAmbiguous
+from runtara_framework.installed import offers
 from runtara_framework.sdk import dial
 from runtara_framework.spec.agent import AGENT_GROUP
 
@@ -100,13 +101,13 @@ def needs_of(files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> Needs:
         modules += [_module(brought.agents[agent]) for agent in sorted(agents & brought.agents.keys())]
         agents -= brought.agents.keys()
     plugins += [_only(AGENT_GROUP, agent) for agent in sorted(agents)]
-    plugins += sorted(entry_points(group=dial.GROUP), key=lambda point: (point.name, point.value))
+    plugins += sorted(offers(dial.GROUP), key=lambda point: (point.name, point.value))
     return Needs(imports=tuple(sorted(_imports(files))), plugins=tuple(plugins), modules=tuple(modules))
 
 
 def _only(group: str, name: str) -> EntryPoint:
     """The one entry point of that name, whatever its case."""
-    offered = [point for point in entry_points(group=group) if point.name.lower() == name.lower()]
+    offered = [point for point in offers(group) if point.name.lower() == name.lower()]
     found = {(point.value, point.dist and point.dist.name): point for point in offered}
     if not found:
         raise CompilationFailed(
