@@ -45,7 +45,9 @@ _LOGGER = logging.getLogger("runtara.agents")
 
 
 async def call(agent: Agent, capability: Capability, inputs: Mapping[str, Any], context: CapabilityContext) -> Any:
-    """Run the capability; return plain JSON that shares nothing with the input. Raises `AgentError` only."""
+    """Run the capability; return plain JSON that shares nothing with the input. Raises `AgentError` only.
+
+    The secrets of the connection are in neither: a result is kept, and services like to say what they were sent."""
     try:
         if not isinstance(inputs, Mapping):
             raise AgentError(AGENT_INPUT_INVALID, f"input of {agent.id}/{capability.id} is not an object")
@@ -58,6 +60,8 @@ async def call(agent: Agent, capability: Capability, inputs: Mapping[str, Any], 
             output, size = _dump(capability, result)
         del result  # both of them are there only meanwhile
         LIMIT.check(size)
+        if context.connection is not None and context.connection.typed is not None:
+            output = Redactor(context.connection.typed.secret_texts()).value(output)
         return output
     except Exception as error:
         failure = _failure(agent, capability, error.raised if isinstance(error, Alien) else error)

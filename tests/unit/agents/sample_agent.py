@@ -107,6 +107,8 @@ class Shop:
                 raise SystemExit(3)
             case "wait":
                 await asyncio.Event().wait()
+            case "echo":
+                return OrderOutput(order=f"you sent key={secret}", key=ctx.idempotency_key)
             case "wrong":
                 return {"order": 7}  # type: ignore[return-value]  # what the test is about
         return OrderOutput(order=f"{input.sku} x {input.quantity}", key=ctx.idempotency_key)
