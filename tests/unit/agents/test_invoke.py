@@ -162,7 +162,9 @@ async def test_a_secret_of_the_connection_is_in_no_part_of_a_failure(registry: A
         assert form not in whole
 
 
-async def test_a_secret_of_the_connection_that_a_service_sends_back_is_not_in_the_result(registry: AgentRegistry) -> None:
+async def test_a_secret_of_the_connection_that_a_service_sends_back_is_not_in_the_result(
+    registry: AgentRegistry,
+) -> None:
     output = await registry.invoke("shop", "order", {"sku": "A", "behaviour": "echo"}, context(shop_key()))
     assert output["order"] == "you sent key=***"
 
