@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from runtara_framework.runtime.attempts import attempts
+from runtara_framework.runtime.attempts import Keeps, attempts
 from runtara_framework.runtime.scope import Scope
 from runtara_framework.runtime.step import Step
 
@@ -76,7 +76,7 @@ class Agent(Step, frozen=True, kw_only=True):
             retries=self.retries,
             delay_ms=self.delay_ms,
             timeout_ms=self.timeout_ms,
-            durable=self.durable and s.durable and not self.pure,
+            keeps=Keeps.NOTHING if not (self.durable and s.durable) else Keeps.TIMEOUTS if self.pure else Keeps.ALL,
             effect=True,
         )
         result = self.result(outputs)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from enum import Enum
 from typing import Any
 
 from runtara_framework.errors import RuntaraError
@@ -22,6 +23,16 @@ STEP_TIMEOUT = "STEP_TIMEOUT"
 RATE_LIMIT_BUDGET_EXCEEDED = "RATE_LIMIT_BUDGET_EXCEEDED"
 
 
+class Keeps(Enum):
+    """What of an attempt is saved. A replay must come to the same end, so of a durable step always that which is not
+    certain to be the same again."""
+
+    ALL = "results and failures"
+    FAILURES = "failures; the result is secret"
+    TIMEOUTS = "that the time limit struck; everything else is computed again"
+    NOTHING = "nothing: the step is not durable"
+
+
 async def attempts(
     s: Scope,
     key: Key,
@@ -30,46 +41,41 @@ async def attempts(
     retries: int,
     delay_ms: int,
     timeout_ms: int | None = None,
-    durable: bool = True,
-    secret: bool = False,
+    keeps: Keeps = Keeps.ALL,
     effect: bool = False,
 ) -> Any:
     """The value of the first attempt that succeeds. `once` gets the number of the attempt, from 1. Raises the failure of
-    the last one. `secret`: failures are saved and the value is not. `effect`: an attempt and its checkpoint must not be
-    cut in two by a pause."""
+    the last one. `effect`: an attempt and its checkpoint must not be cut in two by a pause."""
     ctx = s.ctx
-    if durable and (saved := ctx.saved(key)) is not None:
+    if keeps is Keeps.ALL and (saved := ctx.saved(key)) is not None:
         return decode(saved)
     number = 1
     while True:
-        failure = _remembered(s, key, number) if durable else None
+        failure = None if keeps is Keeps.NOTHING else _remembered(s, key, number)
         if failure is None:
-            if effect and durable:
+            if effect and keeps is Keeps.ALL:
                 async with ctx.effect():
-                    failure, value = await _try(s, key, once, number, timeout_ms, durable, secret)
+                    failure, value = await _try(s, key, once, number, timeout_ms, keeps)
             else:
-                failure, value = await _try(s, key, once, number, timeout_ms, durable, secret)
+                failure, value = await _try(s, key, once, number, timeout_ms, keeps)
             if failure is None:
                 return value
         if not failure.retryable or number > retries:
             raise failure
-        await _back_off(s, key, number, failure, delay_ms, durable)
+        await _back_off(s, key, number, failure, delay_ms, keeps in (Keeps.ALL, Keeps.FAILURES))
         number += 1
 
 
 async def _try(
-    s: Scope,
-    key: Key,
-    once: Callable[[int], Awaitable[Any]],
-    number: int,
-    timeout_ms: int | None,
-    durable: bool,
-    secret: bool,
+    s: Scope, key: Key, once: Callable[[int], Awaitable[Any]], number: int, timeout_ms: int | None, keeps: Keeps
 ) -> tuple[Failure | None, Any]:
     try:
         value = await limited(once(number), timeout_ms)
-        return None, value if secret else await _keep(s, key, value, durable)
+        return None, value if keeps is Keeps.FAILURES else await _keep(s, key, value, keeps is Keeps.ALL)
+    except TimeLimit as struck:
+        return await _record(s, key.attempt(number), struck, keeps is not Keeps.NOTHING), None
     except Exception as error:
+        durable = keeps in (Keeps.ALL, Keeps.FAILURES)
         return await _record(s, key.attempt(number), as_failure(error), durable), None
 
 
@@ -118,8 +124,12 @@ def as_failure(error: Exception) -> Failure:
     return Failure.of(error)
 
 
+class TimeLimit(Failure):
+    """The time limit of an attempt has struck."""
+
+
 async def limited(work: Awaitable[Any], timeout_ms: int | None) -> Any:
-    """`work`, cut off after `timeout_ms` with STEP_TIMEOUT."""
+    """`work`, cut off after `timeout_ms` with a `TimeLimit`: STEP_TIMEOUT."""
     if timeout_ms is None:
         return await work
     try:
@@ -128,7 +138,7 @@ async def limited(work: Awaitable[Any], timeout_ms: int | None) -> Any:
     except TimeoutError:
         if not limit.expired():
             raise  # the step's own
-        raise Failure(STEP_TIMEOUT, f"an attempt took longer than {timeout_ms} ms", category="timeout") from None
+        raise TimeLimit(STEP_TIMEOUT, f"an attempt took longer than {timeout_ms} ms", category="timeout") from None
 
 
 async def _back_off(s: Scope, key: Key, number: int, failure: Failure, delay_ms: int, durable: bool) -> None:

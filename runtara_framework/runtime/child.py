@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from runtara_framework.runtime.attempts import STEP_TIMEOUT, attempts
+from runtara_framework.runtime.attempts import STEP_TIMEOUT, Keeps, attempts
 from runtara_framework.runtime.graph import Graph
 from runtara_framework.runtime.limits import time_limit
 from runtara_framework.runtime.scenario import run_as_child
@@ -36,16 +36,24 @@ class StartScenario(Step, frozen=True, kw_only=True):
 
     async def perform(self, s: Scope, given: Any) -> dict[str, Any]:
         key = s.key.step(self.id)
-        durable = self.durable and s.durable and self.effects
+        durable = self.durable and s.durable
 
         async def once(number: int) -> Any:
             # A retry is a whole new run, with keys of its own. The time limit goes on while the process is away.
             base = key if number == 1 else key.suffix("retry").index(number)
             return await time_limit(
-                s, base, self.timeout_ms, STEP_TIMEOUT, self, lambda: self._once(s, base, given), durable
+                s,
+                base,
+                self.timeout_ms,
+                STEP_TIMEOUT,
+                self,
+                lambda: self._once(s, base, given),
+                goes_on=durable and self.effects,
+                durable=durable,
             )
 
-        outputs = await attempts(s, key, once, retries=self.retries, delay_ms=self.delay_ms, durable=durable)
+        keeps = Keeps.ALL if durable and self.effects else Keeps.NOTHING
+        outputs = await attempts(s, key, once, retries=self.retries, delay_ms=self.delay_ms, keeps=keeps)
         return self.result(outputs, childScenarioId=self.child.scenario)
 
     async def _once(self, s: Scope, base: Key, given: Any) -> Any:

@@ -46,7 +46,8 @@ async def on_cancel(s: Scope, *, limited: bool) -> None:
     late = Failure(ON_CANCEL_TIMEOUT, f"onCancel took longer than {ON_CANCEL_SECONDS} s", category="timeout")
     try:
         if limited:
-            await cut_off_after(inner, key, ON_CANCEL_SECONDS * 1000, late, lambda: run_graph(inner), durable=s.durable)
+            limit_ms, durable = ON_CANCEL_SECONDS * 1000, s.durable
+            await cut_off_after(inner, key, limit_ms, late, lambda: run_graph(inner), goes_on=durable, durable=durable)
         else:
             await run_graph(inner)
     except Failure as failure:

@@ -19,7 +19,7 @@ from runtara_framework.errors import (
     ConnectionServiceMissing,
     ConnectionUnknown,
 )
-from runtara_framework.runtime.attempts import attempts
+from runtara_framework.runtime.attempts import Keeps, attempts
 from runtara_framework.runtime.scope import Scope
 from runtara_framework.runtime.step import Step
 from runtara_framework.sdk.failure import Failure
@@ -53,8 +53,7 @@ class Connection(Step, frozen=True, kw_only=True):
             lambda number: self._once(s),
             retries=RETRIES,
             delay_ms=DELAY_MS,
-            durable=s.durable,
-            secret=True,
+            keeps=Keeps.FAILURES if s.durable else Keeps.NOTHING,
         )
         return self.result(outputs)
 

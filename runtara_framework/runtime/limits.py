@@ -36,14 +36,22 @@ class Breath:
 
 
 async def time_limit(
-    s: Scope, key: Key, timeout_ms: int | None, code: str, step: Step, work: Callable[[], Awaitable[T]], durable: bool
+    s: Scope,
+    key: Key,
+    timeout_ms: int | None,
+    code: str,
+    step: Step,
+    work: Callable[[], Awaitable[T]],
+    *,
+    goes_on: bool,
+    durable: bool,
 ) -> T:
-    """`work` of a step, interrupted with `code` (category timeout) after `timeout_ms`. `durable`: the time goes on while
-    the process is away."""
+    """`work` of a step, interrupted with `code` (category timeout) after `timeout_ms`. `goes_on`: so does the time while the
+    process is away. `durable`: that the limit struck is remembered, because the flow goes on from there."""
     if timeout_ms is None:
         return await work()
     failure = Failure(code, f"{step.kind} {step.id!r} took longer than {timeout_ms} ms", category="timeout")
-    return await cut_off_after(s, key, timeout_ms, failure, work, durable=durable, step_id=step.id)
+    return await cut_off_after(s, key, timeout_ms, failure, work, goes_on=goes_on, durable=durable, step_id=step.id)
 
 
 async def cut_off_after(
@@ -53,6 +61,7 @@ async def cut_off_after(
     failure: Failure,
     work: Callable[[], Awaitable[T]],
     *,
+    goes_on: bool,
     durable: bool,
     step_id: str | None = None,
 ) -> T:
@@ -66,12 +75,16 @@ async def cut_off_after(
 
     # Failures of steps are `Failure`s: a TimeoutError is that of the limit.
     try:
-        if durable:
+        if goes_on:
             async with s.ctx.timeout(key, ms, struck=struck):
                 return await work()
+        if durable and s.ctx.saved(key.timeout()) is not None:
+            raise failure
         async with asyncio.timeout(ms / 1000):
             return await work()
     except TimeoutError:
-        if not durable:
+        if not goes_on:
             await struck()
+            if durable:
+                await s.ctx.checkpoint(key.timeout(), b"true")
     raise failure

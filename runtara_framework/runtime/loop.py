@@ -35,13 +35,21 @@ class While(Step, frozen=True, kw_only=True):
 
     async def perform(self, s: Scope, given: Any) -> dict[str, Any]:
         key = s.key.step(self.id)
-        durable = self.effects and self.durable and s.durable
+        durable = self.durable and s.durable
+        goes_on = durable and self.effects
         index, outputs = await time_limit(
-            s, key, self.timeout_ms, WHILE_TIMEOUT, self, lambda: self._iterations(s, key, durable), durable
+            s,
+            key,
+            self.timeout_ms,
+            WHILE_TIMEOUT,
+            self,
+            lambda: self._iterations(s, key, marks=goes_on),
+            goes_on=goes_on,
+            durable=durable,
         )
         return self.result({"iterations": index, "outputs": outputs}, iterations=index)
 
-    async def _iterations(self, s: Scope, key: Key, marks: bool) -> tuple[int, Any]:
+    async def _iterations(self, s: Scope, key: Key, *, marks: bool) -> tuple[int, Any]:
         index, outputs = self._progress(s, key) if marks else (0, None)
         roots = dict(s.roots)
         breath = Breath()

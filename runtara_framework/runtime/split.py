@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from runtara_framework.dsl.bounds import MAX_ITERATIONS
 from runtara_framework.dsl.errors import EvaluationError
 from runtara_framework.dsl.schemas import Violation, check, kind_of
-from runtara_framework.runtime.attempts import attempts
+from runtara_framework.runtime.attempts import Keeps, attempts
 from runtara_framework.runtime.graph import Graph
 from runtara_framework.runtime.iteration import iterate, of_iteration
 from runtara_framework.runtime.limits import Breath, time_limit
@@ -64,13 +64,20 @@ class Split(Step, frozen=True, kw_only=True):
 
     async def perform(self, s: Scope, given: Any) -> dict[str, Any]:
         key = s.key.step(self.id)
-        durable = self.durable and s.durable and self.effects
+        durable = self.durable and s.durable
 
         async def once(number: int) -> Any:
             # A retry is a whole new run: what failed inside the last one must not be remembered by this one.
             base = key if number == 1 else key.suffix("retry").index(number)
             return await time_limit(
-                s, base, self.timeout_ms, SPLIT_TIMEOUT, self, lambda: self._all(s, base, given), durable
+                s,
+                base,
+                self.timeout_ms,
+                SPLIT_TIMEOUT,
+                self,
+                lambda: self._all(s, base, given),
+                goes_on=durable and self.effects,
+                durable=durable,
             )
 
         kept = await attempts(
@@ -79,7 +86,7 @@ class Split(Step, frozen=True, kw_only=True):
             once,
             retries=self.retries,
             delay_ms=self.delay_ms,
-            durable=durable,
+            keeps=Keeps.ALL if durable and self.effects else Keeps.NOTHING,
         )
         return self.result(kept["data"]["success"], **kept)
 
