@@ -1,4 +1,4 @@
-"""What takes minutes or years in a scenario: no case of tests/conformance can, because there a process waits as long."""
+"""What takes minutes, years or a million items: no case of tests/conformance can, because there a process waits as long."""
 
 from __future__ import annotations
 
@@ -7,8 +7,13 @@ from typing import Any
 import pytest
 import yaml
 
+from runtara_framework.agents.registry import AgentRegistry
+from runtara_framework.compiler import CompilationInput, compile_scenario
 from runtara_framework.dsl.bounds import MAX_MILLIS
+from runtara_framework.runtime.agent import use_agents
+from runtara_framework.testing.memory_core import MemoryCore, run_in_process
 from tests.conformance.cases import MODES, Case, Loader, Mode, graph
+from tests.conformance.doubles import Double
 from tests.conformance.in_process import run
 from tests.conformance.observed import Observed
 
@@ -140,3 +145,57 @@ async def test_a_wait_for_people_runs_out_after_a_month(mode: Mode) -> None:
     )
     assert seen.result == {"code": "WAIT_TIMEOUT", "at": "again"}
     assert seen.calls == {"mail": 1, "remind": 1}
+
+
+async def test_waits_for_retries_double_are_shortened_by_chance_and_are_the_same_in_every_launch() -> None:
+    text = """
+    steps: {a: {stepType: Agent, maxRetries: 8, retryDelay: 1000, inputMapping: {do: !imm a}}}
+    """
+    scenario = graph(yaml.load(text, Loader))
+    double = Double({"a": [{"fail": {"code": "X", "category": "transient"}}]})
+    registry = AgentRegistry()
+    registry.add(double)
+    use_agents(registry)
+    compiled = compile_scenario(CompilationInput(scenario_id="s", execution_graph=scenario), agents=registry)
+    namespace: dict[str, Any] = {"__name__": "program"}
+    exec(compile(compiled.source, "program.py", "exec"), namespace)  # noqa: S102
+    waits: dict[tuple[str, bool], list[int]] = {}
+    for instance_id in ("one", "two"):
+        for killed in (False, True):
+            core = MemoryCore()
+            began: dict[str, int] = {}
+
+            def failed(_: Any, operation: str, request: Any, began: dict[str, int] = began, core: Any = core) -> None:
+                if operation == "save_checkpoint":
+                    began.setdefault(request.checkpoint_id, core.clock.now_ms())
+
+            core.on_call = failed
+            instance = core.create(instance_id=instance_id)
+            kills: Any = "each" if killed else ()
+            outcome = await run_in_process(namespace["main"], core=core, instance=instance, kill_at=kills)
+            deadlines = [outcome.checkpoints[f"a#backoff[{n}]#deadline"] for n in range(1, 9)]
+            waits[instance_id, killed] = [
+                deadline - began[f"a#backoff[{n}]#deadline"] for n, deadline in enumerate(deadlines, start=1)
+            ]
+    assert waits["one", False] == waits["one", True]
+    assert waits["two", False] == waits["two", True]
+    assert waits["one", False] != waits["two", False]
+    for number, wait in enumerate(waits["one", False]):
+        longest = min(1000 * 2**number, 300_000)
+        assert longest / 2 <= wait <= longest
+
+
+async def test_a_split_of_more_items_than_a_loop_may_have_is_refused_unless_they_come_in_batches() -> None:
+    text = """
+    steps:
+      each: {stepType: Split, config: {value: !ref data.items, batchSize: <size>}, subgraph: {steps: {f: {stepType: Finish}}}}
+      done: {stepType: Finish, inputMapping: {outputs: !ref steps.each.stats.total}}
+    flow: [each -> done]
+    """
+    items = {"items": [0] * 1_000_001}
+    seen = await observe(text.replace("batchSize: <size>", ""), MODES["plain"], input=items)
+    assert seen.error is not None
+    assert (seen.error["code"], seen.error["stepId"]) == ("SPLIT_INPUT_INVALID", "each")
+    assert "1000001 items; at most 1000000" in seen.error["message"]
+    seen = await observe(text.replace("<size>", "100000"), MODES["plain"], input=items)
+    assert seen.result == 11
