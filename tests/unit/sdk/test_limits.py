@@ -265,3 +265,36 @@ async def test_a_cancel_waits_for_the_branches_that_replay_and_for_no_other() ->
     outcome = await run_in_process(main, core=core, instance=instance)
     assert outcome.status is Status.CANCELLED
     assert seen == [["a", "b", "c", "d", "e", "f", "quick"]]
+
+
+async def test_branches_that_are_born_beyond_the_replay_are_ended_at_once() -> None:
+    core = MemoryCore()
+    instance = core.create()
+    halted: list[bool] = []
+
+    async def main(ctx: Context) -> str:
+        await ctx.checkpoint("a", b"1")
+        await ctx.checkpoint("b", b"1")  # the second launch goes beyond the first one here
+
+        async def fails() -> None:
+            raise Failure("X", "x")
+
+        async def computes() -> None:
+            await asyncio.Event().wait()
+
+        arrive = ctx._parking.arrive
+
+        async def told(lines: Any = None) -> None:
+            halted.append(True)
+            await arrive(lines)
+
+        ctx._parking.arrive = told  # type: ignore[method-assign]
+        try:
+            await ctx.gather(computes(), fails())
+        except Failure:
+            return "failed"
+        return "went on"
+
+    outcome = await run_in_process(main, core=core, instance=instance, kill_at=1)
+    assert (outcome.output, outcome.launches) == ("failed", 2)
+    assert halted == []
