@@ -83,7 +83,7 @@ class Line:
 
     def __init__(self, outer: Line | None) -> None:
         self.outer = outer
-        self.beyond = outer is not None and outer.beyond
+        self.beyond: bool = outer is not None and outer.beyond
         """Has it done what no earlier launch did, itself or before it was born?"""
         self.halted = False
         """Shall it, and what is born in it, do no such thing?"""
