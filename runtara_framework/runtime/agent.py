@@ -76,7 +76,7 @@ class Agent(Step, frozen=True, kw_only=True):
             retries=self.retries,
             delay_ms=self.delay_ms,
             timeout_ms=self.timeout_ms,
-            keeps=Keeps.NOTHING if not (self.durable and s.durable) else Keeps.TIMEOUTS if self.pure else Keeps.ALL,
+            keeps=Keeps.NOTHING if not (self.durable and s.durable) else Keeps.CHANCE if self.pure else Keeps.ALL,
             effect=True,
         )
         result = self.result(outputs)

@@ -12,6 +12,7 @@ from enum import Enum
 from typing import Any
 
 from runtara_framework.errors import RuntaraError
+from runtara_framework.memory import OUT_OF_MEMORY
 from runtara_framework.runtime.scope import Scope
 from runtara_framework.sdk.failure import OUTPUT_TOO_LARGE, Failure
 from runtara_framework.sdk.keys import Key
@@ -29,7 +30,7 @@ class Keeps(Enum):
 
     ALL = "results and failures"
     FAILURES = "failures; the result is secret"
-    TIMEOUTS = "that the time limit struck; everything else is computed again"
+    CHANCE = "failures that come by chance, of time and memory; everything else is computed again"
     NOTHING = "nothing: the step is not durable"
 
 
@@ -72,11 +73,11 @@ async def _try(
     try:
         value = await limited(once(number), timeout_ms)
         return None, value if keeps is Keeps.FAILURES else await _keep(s, key, value, keeps is Keeps.ALL)
-    except TimeLimit as struck:
-        return await _record(s, key.attempt(number), struck, keeps is not Keeps.NOTHING), None
     except Exception as error:
-        durable = keeps in (Keeps.ALL, Keeps.FAILURES)
-        return await _record(s, key.attempt(number), as_failure(error), durable), None
+        failure = as_failure(error)
+        by_chance = isinstance(failure, TimeLimit) or failure.code == OUT_OF_MEMORY
+        durable = keeps in (Keeps.ALL, Keeps.FAILURES) or (keeps is Keeps.CHANCE and by_chance)
+        return await _record(s, key.attempt(number), failure, durable), None
 
 
 async def _keep(s: Scope, key: Key, value: Any, durable: bool) -> Any:

@@ -71,6 +71,8 @@ class Rogue:
 
     @capability(id="compute", side_effects=False, deterministic=True)
     async def compute(self, given: What) -> Any:
+        if given.what in ERRORS:
+            raise ERRORS[given.what]()
         return await self.answer(given)
 
     @capability(id="raise")
