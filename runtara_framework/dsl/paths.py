@@ -3,7 +3,8 @@
 `steps.fetch.outputs.items[-1]["a.b"]` is the segments `steps`, `fetch`, `outputs`, `items`, -1, `a.b`. A text
 segment is a key. A number is an index of an array (negative from the end), and the key of the same spelling of
 an object. Numbers are written in one way only (no leading zeros, no plus), so that a path and its text are
-one to one; anything else, for example `01`, is a key. Inside quotes a backslash escapes a quote or a backslash.
+one to one; anything else, for example `01`, is a key. Inside quotes a backslash escapes a quote or a backslash; spaces around
+a name and invisible characters have to be quoted, because elsewhere they are mistakes that nobody sees.
 
 The resolver answers null for what is not there: a missing key, an index out of range, a way through null or a
 scalar. It fails only when a named key meets an array, because that is a mistake in the path, not a gap in the
@@ -21,9 +22,11 @@ from runtara_framework.dsl.errors import PathSyntaxError, PathTypeError
 
 Segment = str | int
 
-_NUMBER = re.compile(r"(?:0|-?[1-9][0-9]{0,17})\Z")
-_NAME = re.compile(r"[^.\[\]\"'\x00-\x1f\x7f]+")
-_BRACKETED = re.compile(r"[^\[\]\"'\x00-\x1f\x7f]+")
+_NUMBER = re.compile(r"(?:0|-?[1-9][0-9]{0,299})\Z")
+# Control characters, and what nobody would see: it has to be quoted where it is meant.
+_UNSEEN = r"\x00-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff"
+_NAME = re.compile(rf"[^.\[\]\"'{_UNSEEN}]+")
+_BRACKETED = re.compile(rf"[^\[\]\"'{_UNSEEN}]+")
 
 
 class Path(NamedTuple):
@@ -59,6 +62,8 @@ def parse_path(text: str) -> Path:
             name = _NAME.match(text, at)
             if name is None:
                 raise PathSyntaxError(_why_no_name(text, at), text, at)
+            if name.group() != name.group().strip():
+                raise PathSyntaxError("spaces around a name: remove them, or quote it in brackets", text, at)
             segment, at = _segment(name.group()), name.end()
         segments.append(segment)
         if at == end:
@@ -116,7 +121,7 @@ def format_path(segments: tuple[Segment, ...]) -> str:
     for segment in segments:
         if isinstance(segment, int):
             parts.append(f"[{segment}]")
-        elif _NAME.fullmatch(segment) and not _NUMBER.match(segment):
+        elif _NAME.fullmatch(segment) and segment == segment.strip() and not _NUMBER.match(segment):
             parts.append(f".{segment}" if parts else segment)
         else:
             escaped = segment.replace("\\", "\\\\").replace('"', '\\"')

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pydantic import TypeAdapter, ValidationError
 
 from runtara_framework.dsl.documents import escape
-from runtara_framework.dsl.errors import PathSyntaxError, TemplateFailed
-from runtara_framework.dsl.mapping import is_mapping, is_reference
+from runtara_framework.dsl.errors import CoercionFailed, PathSyntaxError, TemplateFailed
+from runtara_framework.dsl.mapping import coerce, is_mapping, is_reference
 from runtara_framework.dsl.models import (
     AgentStep,
     Composite,
@@ -168,6 +168,8 @@ def _uses(place: Place) -> Iterator[Use]:
         pointer, value = stack.pop()
         if isinstance(value, (Reference, ReferenceTest)):
             yield _reference(place, f"{pointer}/value", value.value, value.given("default"))
+            if (problem := _default_problem(value)) is not None:
+                yield Use(f"{pointer}/default", None, problem)
         elif isinstance(value, (Template, TemplateTest)):
             yield from _template(place, f"{pointer}/value", value.value)
         elif isinstance(value, Operation):
@@ -208,6 +210,16 @@ def _reference(place: Place, pointer: str, text: str, has_default: bool) -> Use:
     except PathSyntaxError as error:
         problem = error
     return Use(pointer, path, problem, has_default, False, place.roots, place.destination, place.after_step)
+
+
+def _default_problem(value: Reference | ReferenceTest) -> str | None:
+    """Why the default of a reference can never be used, if so."""
+    mapping = value.mapping if isinstance(value, ReferenceTest) else value
+    try:
+        coerce(mapping.default, mapping.type)
+    except CoercionFailed as error:
+        return f"the default {error.message}"
+    return None
 
 
 def _template(place: Place, pointer: str, text: str) -> Iterator[Use]:

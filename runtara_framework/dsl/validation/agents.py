@@ -61,7 +61,7 @@ def _inputs(context: Context, pointer: str, key: str, step: AgentStep, capabilit
         for name in (declared.name, *declared.aliases):
             fields[name] = declared
     mapping = step.input_mapping or {}
-    given: set[str] = set()
+    given: dict[str, str] = {}  # input -> the name that it was given under
     for destination, value in mapping.items():
         name, _, below = destination.partition(".")
         place = f"{pointer}/inputMapping/{escape(destination)}"
@@ -73,7 +73,10 @@ def _inputs(context: Context, pointer: str, key: str, step: AgentStep, capabilit
                 message = f"{capability.id!r} has no input {name!r}; it has {listed(known, 30)}"
                 context.say("W020", place, message, did_you_mean(name, known), step=key)
             continue
-        given.add(fields[name].name)
+        other = given.setdefault(fields[name].name, name)
+        if other != name:
+            message = f"{other!r} and {name!r} are two names of one input"
+            context.say("E006", place, message, "give one of them", step=key)
         if isinstance(value, Immediate) and not below:
             _literal(context, f"{place}/value", key, fields[name], value.value)
     for declared in capability.inputs:

@@ -14,7 +14,12 @@ def steps(context: Context) -> None:
         waits: list[tuple[str, str, Use]] = []
         for reader, use, placed in graph.uses:
             path = use.path
-            if path is None or path.root != "steps" or len(path.segments) < 2:
+            if path is None or path.root != "steps":
+                continue
+            if (
+                len(path.segments) < 2
+            ):  # all of them, or one that only the run would know: nobody could say when it is there
+                context.say("E010", use.pointer, "a reference names the step that it reads: steps.<id>", step=reader)
                 continue
             read = str(path.segments[1])
             if read == "__error":

@@ -16,7 +16,8 @@ from runtara_framework.dsl.validation.context import Context
 from runtara_framework.dsl.validation.findings import listed
 from runtara_framework.dsl.validation.graphs import Graph, UnknownStep
 
-_ID = re.compile(r"[^.\[\]\"'\x00-\x1f\x7f-\x9f]{1,128}\Z")
+# Among the control characters are those that turn the direction of text: they make one id look like another.
+_ID = re.compile(r"[^.\[\]\"'\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]{1,128}\Z")
 
 
 def ids(context: Context) -> None:

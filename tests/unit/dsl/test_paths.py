@@ -50,7 +50,11 @@ SCOPE: dict[str, Any] = {
         ("data['a\\nb']", ("data", "a\\nb")),
         ('data[""]', ("data", "")),
         ("data.ключ", ("data", "ключ")),
-        ("data." + "9" * 30, ("data", "9" * 30)),
+        ("data." + "9" * 30, ("data", int("9" * 30))),
+        ("data." + "9" * 301, ("data", "9" * 301)),
+        ('data[" x "]', ("data", " x ")),
+        ('data["\u200b"].a b', ("data", "\u200b", "a b")),
+        ("data.می\u200cخواهم", ("data", "می\u200cخواهم")),
     ],
 )
 def test_a_path_is_cut_into_segments(text: str, segments: tuple[str | int, ...]) -> None:
@@ -62,7 +66,9 @@ def test_a_path_is_cut_into_segments(text: str, segments: tuple[str | int, ...])
     [
         ("", 0), ("data..x", 5), (".data", 0), ("data.", 5), ("data[", 5), ("data[]", 5), ("data[0", 4),
         ("data['a]", 5), ('data["a"', 4), ("data['a'x]", 4), ("data[0]x", 7), ("data.[0]", 5), ("data]", 4),
-        ("da'ta", 2), ("data[ 0 ]", 5), ("data[a[0]]", 4), ("data\n", 4),
+        ("da'ta", 2), ("data[ 0 ]", 5), ("data[a[0]]", 4), ("data\n", 4), ("data. ", 5), (" data", 0), ("data .x", 0),
+        ("data.x ", 5), ("data.x\u00a0", 5), ("data.x\u200b", 6), ("data.\u202ex", 5),
+        ("data[\ufeffx]", 5), ("data.x\x85", 6),
     ],
 )  # fmt: skip
 def test_a_malformed_path_says_where_it_is_wrong(text: str, position: int) -> None:
@@ -83,6 +89,8 @@ def test_a_malformed_path_says_where_it_is_wrong(text: str, position: int) -> No
         ("data.list[3]", None),
         ("data.list[-4]", None),
         ("data.list[999999999999999999]", None),
+        ("data.list." + "9" * 40, None),
+        ("data.list.-" + "9" * 40, None),
         ("data.0", "key zero"),
         ("data[0]", "key zero"),
         ("data.01", "key zero one"),
