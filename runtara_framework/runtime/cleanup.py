@@ -25,7 +25,8 @@ async def clean_up(s: Scope, failure: Failure | None, step_id: str | None = None
         try:
             await compensate(scope, known or failure)
             if scope is not s and scope.graph.scenario is not None:
-                await on_cancel(scope, limited=True)
+                with s.ctx.remembering():
+                    await on_cancel(scope, limited=True)
         except asyncio.CancelledError:
             interrupted[interrupted.index(entry)] = (scope, known or failure)
             raise

@@ -60,15 +60,21 @@ async def compensate(s: Scope, failure: Failure | None) -> None:
     if s.ctx.compensate:
         triggers.add(MANUAL)
     due = [done for done in reversed(s.completed) if done.compensation.trigger in triggers]
-    for done in sorted(due, key=lambda done: -done.compensation.order):
-        scope = s.branch(None)
-        scope.key = s.key.step(done.step.id).suffix("compensation")
-        scope.outer = s
-        scope.roots["variables"] = {**s.variables, "_compensation": done.data}
-        undo = done.compensation.undo()
-        said: dict[str, Any] = {"step_id": done.step.id, "compensation_step": undo.id}
-        try:
-            await run(scope, undo)
-        except Failure as problem:
-            said["error"] = problem.to_dict()
-        await s.ctx.emit("compensation", bounded(said), key=scope.key.suffix("done"))
+    with s.ctx.remembering():
+        for done in sorted(due, key=lambda done: -done.compensation.order):
+            await _undo(s, done)
+
+
+async def _undo(s: Scope, done: Done) -> None:
+    scope = s.branch(None)
+    scope.key = s.key.step(done.step.id).suffix("compensation")
+    scope.outer = s
+    scope.completed = []  # what undoes is not undone itself
+    scope.roots["variables"] = {**s.variables, "_compensation": done.data}
+    undo = done.compensation.undo()
+    said: dict[str, Any] = {"step_id": done.step.id, "compensation_step": undo.id}
+    try:
+        await run(scope, undo)
+    except Failure as problem:
+        said["error"] = problem.to_dict()
+    await s.ctx.emit("compensation", bounded(said), key=scope.key.suffix("done"))

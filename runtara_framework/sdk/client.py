@@ -13,7 +13,8 @@ operation may be repeated, so a call whose connection broke is sent again, with 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import msgspec
@@ -103,6 +104,7 @@ class InstanceClient:
         self._channel: Channel | None = None
         self._dialing = asyncio.Lock()
         self._saved: dict[str, bytes] = {}
+        self._remembering = 0
         self._signals: dict[int, m.SignalInfo] = {}
         self._polled_at: float | None = None
         self._events = 0
@@ -233,8 +235,18 @@ class InstanceClient:
             self._saved[checkpoint.checkpoint_id] = checkpoint.state
 
     def saved(self, checkpoint_id: str) -> bytes | None:
-        """What an earlier launch saved under that id. Local: no call. What this launch saves is not kept in memory."""
+        """What an earlier launch saved under that id. Local: no call. What this launch saves is not kept in memory, but for
+        what it saves `remembering`."""
         return self._saved.get(checkpoint_id)
+
+    @contextmanager
+    def remembering(self) -> Iterator[None]:
+        """`with`: what is saved meanwhile is kept in memory."""
+        self._remembering += 1
+        try:
+            yield
+        finally:
+            self._remembering -= 1
 
     async def heartbeat(self) -> None:
         """Say that the instance is alive. Happens by itself; every other call says so too."""
@@ -284,6 +296,8 @@ class InstanceClient:
         if answer.signals:
             self._received(answer.signals)
         stored = answer.state if answer.found and answer.state is not None else state
+        if self._remembering:
+            self._saved[checkpoint_id] = stored
         return CheckpointResult(found=answer.found, state=stored, signals=answer.signals)
 
     async def get_checkpoint(self, checkpoint_id: str) -> bytes | None:
@@ -373,6 +387,8 @@ class InstanceClient:
         answer = await self._call(op.TAKE_SIGNAL, request, hold_ms=wait_ms)
         if answer.found:
             fault_point("instance.after_signal")
+            if self._remembering:
+                self._saved[checkpoint_id] = answer.payload or b""
         if answer.signals:
             self._received(answer.signals)
         return (answer.payload or b"") if answer.found else None

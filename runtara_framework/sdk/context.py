@@ -381,6 +381,10 @@ class Context:
         """`with`: the process is not let go, also if every branch sleeps or waits."""
         return self._parking.hold()
 
+    def remembering(self) -> AbstractContextManager[None]:
+        """`with`: `saved` finds what is saved meanwhile, in this launch already: for what may have to begin again in it."""
+        return self._client.remembering()
+
     # -- for bootstrap ------------------------------------------------------------------------------------------
 
     def begin(self, main: asyncio.Task[Any]) -> None:

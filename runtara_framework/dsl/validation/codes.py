@@ -69,7 +69,7 @@ MEANINGS: Mapping[str, str] = {
     "W050": "a step refers to itself",
     "W060": "a side effect without compensation before steps that can fail",
     "W080": "data.* is read but no inputSchema declares it",
-    "W081": "a field that has no effect in a nested graph, or in a child scenario",
+    "W081": "a field that has no effect there: in a nested graph, a child scenario, or a step that only undoes another",
 }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from runtara_framework.dsl.documents import escape
 from runtara_framework.dsl.jsontext import plain_text
-from runtara_framework.dsl.models import Scenario, SchemaField, SplitStep, WaitForSignalStep
+from runtara_framework.dsl.models import AgentStep, Scenario, SchemaField, SplitStep, WaitForSignalStep
 from runtara_framework.dsl.patterns import matcher
 from runtara_framework.dsl.schemas import check
 from runtara_framework.dsl.validation.context import Context
@@ -104,8 +104,14 @@ def _contradictions(field: SchemaField) -> Iterator[str]:
 
 
 def idle(context: Context) -> None:
-    """W081, of nested graphs."""
+    """W081, of nested graphs and of steps that only undo others."""
     for graph in context.graphs:
+        reachable = graph.flow.reachable if graph.flow else graph.steps.keys()
+        for key in graph.compensations.keys() - reachable:
+            step = graph.steps.get(key)
+            if isinstance(step, AgentStep) and step.compensation is not None:
+                context.say("W081", f"{graph.step_pointer(key)}/compensation",
+                            f"{key!r} undoes a step, and what undoes is not undone itself", step=key)  # fmt: skip
         if graph.parent is None:
             continue
         for name, alias in ONLY_OUTSIDE.items():

@@ -553,6 +553,20 @@ CASES: list[tuple[str, Json, str, str]] = [
         "outermost",
     ),
     ("W081", one({**START, "childScenarioId": "idle"}), "/steps/s/childScenarioId", "timeout"),
+    (
+        "W081",
+        graph(
+            {
+                "a": call(inputMapping={"a": lit(1)}, compensation={"compensationStep": "u"}),
+                "u": call(inputMapping={"a": lit(1)}, compensation={"compensationStep": "v"}),
+                "v": log(),
+                "end": fin(),
+            },
+            [edge("a", "end")],
+        ),
+        "/steps/u/compensation",
+        "",
+    ),
     ("W081", one(split({**BODY, "inputSchema": ANY_INPUT})), "/steps/s/subgraph/inputSchema", "on the step"),
 ]
 CHILDREN: dict[str, Json] = {
