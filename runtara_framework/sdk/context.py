@@ -40,10 +40,10 @@ from runtara_framework.sdk.failure import INPUT_INVALID, OUTPUT_TOO_LARGE, Failu
 from runtara_framework.sdk.keys import Key
 from runtara_framework.sdk.limit import Limit, overdue
 from runtara_framework.sdk.parking import Line, Parking, Spot
+from runtara_framework.sdk.port import ContextPort
 from runtara_framework.sdk.scope import Scope, scope
 from runtara_framework.sdk.scope import enter as enter_scope
 from runtara_framework.sdk.values import decode
-from runtara_framework.states import Reason, Status
 
 if TYPE_CHECKING:
     from random import Random
@@ -83,9 +83,10 @@ class Context:
         self._clock: Clock = clock or SystemClock()
         # The server decides what time it is: an instance may run on another machine.
         self._offset_ms = registered.now_ms - self._clock.now_ms()
-        self._parking = Parking(_Port(self), hold_below_ms=registered.hold_below_ms)
+        self._parking = Parking(ContextPort(self), hold_below_ms=registered.hold_below_ms)
         self._main: asyncio.Task[Any] | None = None
         self._ending = asyncio.Event()
+        self._over: set[asyncio.Task[Any]] = set()  # of a program that took no notice of its end
         self._watch: asyncio.TimerHandle | None = None
         self._watching: asyncio.Task[None] | None = None
         self._seen_signal = 0
@@ -416,7 +417,8 @@ class Context:
                 self._main.cancel()
 
     def reopen(self) -> None:
-        """The interrupted program is gone; let its `on_cancel` use the context."""
+        """The interrupted program is gone, or had its time; let its `on_cancel` use the context, and nothing else."""
+        self._over = self._parking.unfinished()
         self.stopped = None
         self._end.clean_up()
         self._client.on_signals = lambda signals: None
@@ -441,11 +443,11 @@ class Context:
 
     def _check(self, *unused: Any) -> None:
         """Nothing happens in a program that is being ended, not even in its `finally` blocks."""
-        if self.stopped is not None:
+        if self.stopped is not None or (self._over and asyncio.current_task() in self._over):
             for awaitable in unused:
                 if isinstance(awaitable, Coroutine):
                     awaitable.close()
-            raise asyncio.CancelledError(f"the instance is {self.stopped}")
+            raise asyncio.CancelledError(f"the instance is {self.stopped or 'over'}")
 
     def _give_up(self, error: RuntaraError) -> NoReturn:
         """A call failed in a way that the program cannot mend: end it, so that no handler takes it for its own failure."""
@@ -479,49 +481,6 @@ class Context:
                 await self._client.poll_signals(after_signal_id=self._seen_signal, wait_ms=WATCH_HOLD_MS)
             except RuntaraError as error:
                 self._lose(error)
-
-
-class _Port:
-    """The context, as `Parking` sees it."""
-
-    def __init__(self, context: Context) -> None:
-        self._context = context
-
-    def now_ms(self) -> int:
-        return self._context.clock_ms()
-
-    async def suspend(self, wake_at_ms: int | None, waits: dict[str, str]) -> bool:
-        reason = Reason.WAITING_SIGNAL if waits else Reason.SLEEPING
-        keys = sorted(set(waits.values()))
-        try:
-            return await self._context._client.suspend(
-                reason, wake_at_ms=wake_at_ms, signal_keys=keys, waits=sorted(waits)
-            )
-        except RuntaraError as error:
-            self._context._give_up(error)
-
-    async def look_at_signals(self) -> None:
-        try:
-            await self._context._client.poll_signals()
-        except RuntaraError as error:
-            self._context._give_up(error)
-
-    async def obey_pause(self) -> bool:
-        client = self._context._client
-        try:
-            if self._context._reached:
-                if await client.suspend(Reason.BREAKPOINT, reached=self._context._reached):
-                    return True
-                await client.poll_signals()  # only a cancel refuses it; here it comes
-                return False
-            await client.acknowledge_signal("pause")
-            # Only the server knows whether the pause was withdrawn before it heard of our obedience.
-            return (await client.get_status()).status is not Status.RUNNING
-        except RuntaraError as error:
-            self._context._give_up(error)
-
-    def left(self) -> None:
-        self._context.stop(Stop.SUSPENDED)
 
 
 class _EffectBlock:

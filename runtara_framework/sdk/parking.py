@@ -161,9 +161,13 @@ class Parking:
         """The lines of branches that are not done."""
         return [self._lines[task] for task in tasks if task in self._lines]
 
+    def unfinished(self) -> set[asyncio.Task[Any]]:
+        """Every branch that is not done."""
+        return {task for task in self._lines if not task.done()}
+
     def cancel_branches(self) -> set[asyncio.Task[Any]]:
         """Cancel every branch that is not done but for the current task, and tell which they are."""
-        rest = {task for task in self._lines if not task.done()} - {asyncio.current_task()}
+        rest = self.unfinished() - {asyncio.current_task()}
         for task in rest:
             task.cancel()
         return rest

@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 
 from runtara_framework.errors import InvalidRequest
+from runtara_framework.sdk.bootstrap import Outcome, execute
+from runtara_framework.sdk.client import InstanceClient
+from runtara_framework.sdk.config import SdkConfig
 from runtara_framework.sdk.context import Context, current
 from runtara_framework.sdk.failure import OUTPUT_TOO_LARGE, Failure, WaitTimeout
 from runtara_framework.sdk.keys import Key
@@ -311,6 +314,22 @@ async def test_the_earliest_of_many_moments_and_all_signal_keys_are_told() -> No
     assert outcome.error["code"] == "WAIT_TIMEOUT"
 
 
+@pytest.mark.parametrize("error", [InvalidRequest("no such reason"), OverflowError("too large for the wire")])
+async def test_a_program_that_cannot_leave_ends_and_does_not_wait_for_ever(
+    error: Exception, capsys: pytest.CaptureFixture[str]
+) -> None:
+    core = MemoryCore()
+
+    def refuse(instance: object, operation: str, request: object) -> None:
+        if operation == "suspend":
+            raise error
+
+    core.on_call = refuse
+    with pytest.raises(RuntimeError, match="not ended after 2 launches"):
+        await run_in_process(lambda ctx: ctx.sleep("nap", HOUR), core=core, max_launches=2)
+    assert str(error) in capsys.readouterr().err
+
+
 async def test_a_signal_that_comes_while_the_program_leaves_is_not_lost() -> None:
     core = MemoryCore()
     instance = core.create()
@@ -534,6 +553,40 @@ async def test_a_program_that_swallows_its_cancellation_ends_all_the_same() -> N
 
     outcome = await run_in_process(main, core=core)
     assert (outcome.status, outcome.output) == (Status.CANCELLED, None)
+
+
+async def test_a_program_that_takes_no_notice_of_its_end_has_no_say_while_it_is_cleaned_up_after() -> None:
+    core = MemoryCore()
+    log: list[str] = []
+    go_on, gone = asyncio.Event(), asyncio.Event()
+
+    async def main(ctx: Context) -> str:
+        async def clean() -> None:
+            go_on.set()
+            await gone.wait()
+            await ctx.checkpoint("cleaned", b"1")
+
+        ctx.on_cancel = clean
+        core.cancel(ctx.instance_id)
+        while not go_on.is_set():
+            try:
+                await ctx._client.poll_signals()
+                await go_on.wait()
+            except asyncio.CancelledError:
+                log.append("ignored")
+        try:
+            await ctx.checkpoint("too late", b"1")
+        except asyncio.CancelledError:
+            log.append("over")
+        gone.set()
+        return "completed?"
+
+    instance = core.create()
+    config = SdkConfig(instance_id=instance.instance_id, tenant_id="test", token=core.launch(instance.instance_id))
+    client = InstanceClient(config, dial=core.dial)
+    assert await execute(main, client, clock=core.clock, unwind_seconds=0.01) is Outcome.CANCELLED
+    assert log[-1] == "over"
+    assert list(instance.checkpoints) == ["cleaned"]
 
 
 async def test_a_pause_takes_effect_at_the_next_boundary_and_resume_goes_on() -> None:
