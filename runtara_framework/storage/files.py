@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from pathlib import Path
 
 from runtara_framework.errors import ConfigError, RuntaraError, StorageCorrupt, StorageError
@@ -42,7 +43,7 @@ def connect(
     try:
         connection.execute(f"PRAGMA busy_timeout = {busy_ms}")
         connection.execute(f"PRAGMA wal_autocheckpoint = {log_pages}")
-        (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        mode = _write_ahead(connection, busy_ms)
         if mode != "wal":
             raise sqlite3.OperationalError(f"the file system does not allow write-ahead logging (journal mode {mode})")
         connection.execute(f"PRAGMA synchronous = {synchronous.upper()}")
@@ -55,6 +56,20 @@ def connect(
         connection.close()
         raise
     return connection
+
+
+def _write_ahead(connection: sqlite3.Connection, busy_ms: int) -> str:
+    """Switch to write-ahead logging; answers the mode that it is in. Two that switch a new file at once are told at once that
+    it is locked: SQLite's own patience does not hold for that, so it is ours."""
+    until = time.monotonic() + busy_ms / 1000
+    while True:
+        try:
+            (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+            return str(mode)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= until:
+                raise
+        time.sleep(0.005)
 
 
 def _contains(payload: bytes, needle: str) -> bool:
